@@ -1,0 +1,123 @@
+"""minigan.kernels: convolution, transposed convolution, matrix product and batch norm on plain arrays.
+
+Arrays in, arrays out, nothing about gradients:
+
+    from minigan import kernels
+    y = kernels.conv2d(x, w, stride=2, padding=1)        # x (N, H, W, C), w (kh, kw, C, K)
+
+Each name exists once for every backend, with one meaning: `reference` (NumPy: the definition) and `cpu` (Numba). This
+file checks the arguments and picks the backend. $MINIGAN_KERNELS=reference runs everything on the definition.
+
+Stands on shapes.py. Read reference.py next.
+"""
+
+import os
+
+import numpy as np
+
+from . import reference, shapes
+
+__all__ = [
+    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
+    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "matmul", "rmsprop",
+]  # fmt: skip
+
+_FAST = (np.dtype(np.float32), np.dtype(np.float64))
+_choice = os.environ.get("MINIGAN_KERNELS", "cpu")
+if _choice not in ("cpu", "reference"):
+    raise ValueError(f"MINIGAN_KERNELS: got {_choice!r}; know 'cpu' and 'reference'")
+
+
+def _backend(kernel, *arrays):
+    """The module whose kernels take these arrays; TypeError if they do not belong together."""
+    first = arrays[0]
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{kernel}: wants NumPy arrays, got {type(array).__module__}.{type(array).__name__}")
+        if array.dtype != first.dtype:
+            raise TypeError(f"{kernel}: arrays of one dtype, please, got {', '.join(str(a.dtype) for a in arrays)}")
+    if _choice == "reference" or first.dtype not in _FAST:
+        return reference
+    from . import cpu
+
+    return cpu
+
+
+def conv2d(x, w, *, stride=1, padding=0):
+    """2-D convolution: x (N, H, W, C), w (kh, kw, C, K) → (N, H', W', K), H' = (H + 2·padding - kh) // stride + 1."""
+    stride, padding, _ = shapes.conv2d(x.shape, w.shape, stride, padding)
+    return _backend("conv2d", x, w).conv2d(x, w, stride=stride, padding=padding)
+
+
+def conv_transpose2d(x, w, *, stride=1, padding=0, output_padding=0):
+    """The transpose of conv2d: x (N, H, W, K), w (kh, kw, C, K) → (N, H', W', C).
+
+    H' = (H - 1)·stride - 2·padding + kh + output_padding.
+    """
+    stride, padding, size = shapes.conv_transpose2d(x.shape, w.shape, stride, padding, output_padding)
+    return _backend("conv_transpose2d", x, w).conv_transpose2d(x, w, stride=stride, padding=padding, size=size)
+
+
+def conv2d_weight(x, g, *, kernel_size, stride=1, padding=0):
+    """The weight gradient of conv2d: x (N, H, W, C), g (N, H', W', K) → (kh, kw, C, K)."""
+    kernel_size, stride, padding = shapes.conv2d_weight(x.shape, g.shape, kernel_size, stride, padding)
+    run = _backend("conv2d_weight", x, g).conv2d_weight
+    return run(x, g, kernel_size=kernel_size, stride=stride, padding=padding)
+
+
+def matmul(a, b):
+    """Matrix product (..., M, K) · (..., K, N) → (..., M, N), batch axes broadcast."""
+    shapes.matmul(a.shape, b.shape)
+    return _backend("matmul", a, b).matmul(a, b)
+
+
+def add(a, b):
+    """a + b, broadcast."""
+    if a.shape == b.shape and a.size > 1 << 14:
+        return _backend("add", a, b).add(a, b)
+    return a + b
+
+
+def leaky_relu(x, *, slope=0.2):
+    """x where x > 0, else slope·x."""
+    return _backend("leaky_relu", x).leaky_relu(x, slope=slope)
+
+
+def leaky_relu_backward(gy, x, *, slope=0.2):
+    """gy where x > 0, else slope·gy."""
+    return _backend("leaky_relu_backward", gy, x).leaky_relu_backward(gy, x, slope=slope)
+
+
+def batch_norm_moments(x):
+    """(2, C): the mean and the biased variance of x (N, ..., C) over all axes but the last."""
+    shapes.moments(x.shape)
+    return _backend("batch_norm_moments", x).batch_norm_moments(x)
+
+
+def batch_norm(x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None):
+    """γ (x - μ) / sqrt(σ² + ε) + β, then leaky ReLU of `slope` (1: none). x (N, ..., C); gamma, beta (C,)."""
+    shapes.batch_norm(x.shape, gamma.shape, beta.shape)
+    backend = _backend("batch_norm", x, gamma, beta)
+    if moments is None:
+        moments = backend.batch_norm_moments(x)
+    return backend.batch_norm(x, gamma, beta, eps=eps, slope=slope, moments=moments)
+
+
+def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None, needs_x=True):
+    """(gx, ggamma, gbeta) of batch_norm for the incoming gradient gy; gx is None without needs_x."""
+    shapes.batch_norm(x.shape, gamma.shape, beta.shape)
+    backend = _backend("batch_norm_backward", gy, x, gamma, beta)
+    if moments is None:
+        moments = backend.batch_norm_moments(x)
+    run = backend.batch_norm_backward
+    return run(gy, x, gamma, beta, eps=eps, slope=slope, moments=moments, needs_x=needs_x)
+
+
+def adam(p, g, m, v, *, lr, beta1, beta2, eps, step):
+    """One Adam update of the flat arrays p, m, v from the gradient g, in place; step counts from 1."""
+    _backend("adam", p, g, m, v).adam(p, g, m, v, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)
+
+
+def rmsprop(p, g, v, *, lr, alpha, eps):
+    """One RMSprop update of the flat arrays p and v from the gradient g, in place."""
+    _backend("rmsprop", p, g, v).rmsprop(p, g, v, lr=lr, alpha=alpha, eps=eps)

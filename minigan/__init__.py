@@ -1,0 +1,16 @@
+"""minigan: how GANs train, all the way down.
+
+A GAN's loss is a formula, a formula is a line of code, a line of code is an op, an op is a kernel.
+
+Reading order: examples/01_gan_ring.py → gan/losses.py → autograd.py → ops/conv.py → kernels/reference.py → kernels/cpu/.
+"""
+
+__version__ = "0.1.0"
+
+from . import kernels, ops
+from .anomaly import AnomalyError, anomaly
+from .autograd import grad, no_grad, op
+from .device import DeviceError
+from .tensor import Tensor, tensor
+
+__all__ = ["AnomalyError", "DeviceError", "Tensor", "anomaly", "grad", "kernels", "no_grad", "op", "ops", "tensor"]
