@@ -46,7 +46,7 @@ def check_output(name, y):
 def check_gradients(node, gradients):
     """Raise if the gradient that a node just passed to one of its inputs is not finite."""
     for x in node.inputs:
-        bad = _non_finite(gradients[id(x)].data) if id(x) in gradients else None
+        bad = _non_finite(gradients[x].data) if x in gradients else None
         if bad:
             line = _lines.get(node, "a line outside of anomaly()")
             raise AnomalyError(f"{node.op.name}: the gradient that it passes back has {bad} (shape {x.shape}); made by {line}")

@@ -52,15 +52,15 @@ class Op:
             if x.__class__ is not Tensor:
                 return self(*_as_tensors(self, inputs), **options)
             arrays.append(x.data)
-            recorded |= x.requires_grad
+            if x.requires_grad:
+                recorded = _recording
         if self.defaults:
             options = self.defaults | options
         try:
-            y = Tensor(self.function(*arrays, **options))
+            y = Tensor(self.function(*arrays, **options), recorded)
         except Exception as error:
             raise _explained(self, inputs, options, error) from error
-        if recorded and _recording:
-            y.requires_grad = True
+        if recorded:
             y.op = self
             y.inputs = inputs
             y.options = options
@@ -80,17 +80,17 @@ class Op:
         self.vjps.update(vjps)
         return self
 
-    def pullback(self, gy, y, needs):
-        """The gradients of the inputs, None where `needs` is false."""
-        gradients = []
-        for i, needed in enumerate(needs):
-            if not needed:
-                gradients.append(None)
-            elif self.variadic:
-                gradients.append(self._rule(self.variadic)(gy, y, *y.inputs, index=i, **y.options))
-            else:
-                gradients.append(self._rule(self.arguments[i])(gy, y, *y.inputs, **y.options))
-        return gradients
+    def pullback(self, gy, y, needed):
+        """Pairs (input, its gradient) for the inputs of y that are in the set `needed`."""
+        inputs = y.inputs
+        pairs = []
+        for i, x in enumerate(inputs):
+            if x in needed:
+                if self.variadic:
+                    pairs.append((x, self._rule(self.variadic)(gy, y, *inputs, index=i, **y.options)))
+                else:
+                    pairs.append((x, self._rule(self.arguments[i])(gy, y, *inputs, **y.options)))
+        return pairs
 
     def _rule(self, argument):
         try:
@@ -117,17 +117,18 @@ class Fused(Op):
 
     composite = backward = None
 
-    def pullback(self, gy, y, needs):
+    def pullback(self, gy, y, needed):
         if not _recording and self.backward is not None:
             arrays = [x.data for x in y.inputs]
+            needs = [x in needed for x in y.inputs]
             gradients = self.backward(gy.data, y.data, *arrays, needs=needs, **y.options)
-            return [None if g is None else Tensor(g) for g in gradients]
+            return [(x, Tensor(g)) for x, g, wanted in zip(y.inputs, gradients, needs) if wanted]
         with _record(True):
             inputs = [identity(x) for x in y.inputs]
             again = self.composite(*inputs, **y.options)
-        wanted = [x for x, needed in zip(inputs, needs) if needed]
-        found = iter(grad(again, wanted, gy, create_graph=_recording))
-        return [next(found) if needed else None for needed in needs]
+        wanted = [(x, alias) for x, alias in zip(y.inputs, inputs) if x in needed]
+        found = grad(again, [alias for _, alias in wanted], gy, create_graph=_recording)
+        return [(x, gx) for (x, _), gx in zip(wanted, found)]
 
 
 def fused(composite):
@@ -178,32 +179,33 @@ def grad(y, xs, gy=None, *, create_graph=False):
     Source: the reverse mode of Griewank and Walther, Evaluating Derivatives, chapter 3.
     """
     xs = _targets(xs)
-    gradients = {id(y): _incoming(y, gy)}
-    targets = {id(x) for x in xs}
-    needed = set(targets)
-    history = []
-    for node in _history(y, since=min((x.serial for x in xs), default=0)):
-        if id(node) in targets or any(id(x) in needed for x in node.inputs):
-            needed.add(id(node))
-            history.append(node)
+    gradients = {y: _incoming(y, gy)}
+    targets = set(xs)
+    history, needed = _between(targets, y)
     with _record(create_graph):
-        while history:
-            node = history.pop()
-            gy = gradients.get(id(node)) if id(node) in targets else gradients.pop(id(node), None)
+        for node in reversed(history):
+            gy = gradients.get(node) if node in targets else gradients.pop(node, None)
             if gy is None:
                 continue
-            inputs = node.inputs
-            needs = [id(x) in needed for x in inputs]
-            if True in needs:
-                for x, gx in zip(inputs, node.op.pullback(gy, node, needs)):
-                    if gx is not None:
-                        if gx.data.shape != x.data.shape or gx.data.dtype != x.data.dtype:
-                            raise _wrong_gradient(node, x, gx)
-                        before = gradients.get(id(x))
-                        gradients[id(x)] = gx if before is None else before + gx
+            for x, gx in node.op.pullback(gy, node, needed):
+                if gx.data.shape != x.data.shape or gx.data.dtype is not x.data.dtype and gx.dtype != x.dtype:
+                    raise _wrong_gradient(node, x, gx)
+                gradients[x] = gradients[x] + gx if x in gradients else gx
             if anomalies.active:
                 anomalies.check_gradients(node, gradients)
-    return [gradients[id(x)] if id(x) in gradients else Tensor(_zeros_like(x.data)) for x in xs]
+    return [gradients[x] if x in gradients else Tensor(_zeros_like(x.data)) for x in xs]
+
+
+def _between(targets, y):
+    """The tensors on a path from the targets to y: (those made by ops, oldest first; all of them)."""
+    history, needed = [], set(targets)
+    for node in _history(y, since=min((x.serial for x in targets), default=0)):
+        for x in node.inputs:  # oldest first: inputs are judged before what is made of them
+            if x in needed:
+                needed.add(node)
+                history.append(node)
+                break
+    return history, needed
 
 
 def _history(y, since=0):
@@ -213,25 +215,24 @@ def _history(y, since=0):
     """
     if y.serial <= since:
         return []
-    seen, found, stack = {id(y)}, [y], [y]
-    while stack:
-        for x in stack.pop().inputs:
-            if x.serial > since and id(x) not in seen:
-                seen.add(id(x))
+    seen, found = {y}, [y]
+    for node in found:
+        for x in node.inputs:
+            if x.serial > since and x not in seen:
+                seen.add(x)
                 found.append(x)
-                stack.append(x)
     found.sort(key=_by_age)
     return found
 
 
 def backward(y, gy=None):
     """Accumulate ∂y/∂leaf into `.grad` of every leaf with requires_grad that y was made from."""
-    leaves = {id(x): x for node in _history(y) for x in node.inputs if x.op is None and x.requires_grad}
+    leaves = [x for x in {x: None for node in _history(y) for x in node.inputs} if x.op is None and x.requires_grad]
     if y.op is None and y.requires_grad:
-        leaves[id(y)] = y
+        leaves = [y]
     if not leaves:
         raise ValueError("backward: y was made from no tensor with requires_grad=True (or under no_grad)")
-    for x, gx in zip(leaves.values(), grad(y, leaves.values(), gy)):
+    for x, gx in zip(leaves, grad(y, leaves, gy)):
         x.grad = gx.data.copy() if x.grad is None else x.grad + gx.data
 
 
