@@ -19,7 +19,7 @@ from . import reference, shapes
 
 __all__ = [
     "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "matmul", "rmsprop",
+    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "matmul", "rmsprop", "sgd",
 ]  # fmt: skip
 
 _FAST = (np.dtype(np.float32), np.dtype(np.float64))
@@ -111,11 +111,18 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None
     return run(gy, x, gamma, beta, eps=eps, slope=slope, moments=moments, needs_x=needs_x)
 
 
-def adam(p, g, m, v, *, lr, beta1, beta2, eps, step):
-    """One Adam update of the flat arrays p, m, v from the gradient g, in place; step counts from 1."""
-    _backend("adam", p, g, m, v).adam(p, g, m, v, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)
+def sgd(params, grads, momentum, *, lr, momentum_rate):
+    """One step of gradient descent with momentum, in place; lists of arrays, one for each parameter."""
+    run = _backend("sgd", *params, *grads, *momentum).sgd
+    run(params, grads, momentum, lr=lr, momentum_rate=momentum_rate)
 
 
-def rmsprop(p, g, v, *, lr, alpha, eps):
-    """One RMSprop update of the flat arrays p and v from the gradient g, in place."""
-    _backend("rmsprop", p, g, v).rmsprop(p, g, v, lr=lr, alpha=alpha, eps=eps)
+def rmsprop(params, grads, squares, *, lr, alpha, eps):
+    """One RMSprop step, in place; lists of arrays, one for each parameter."""
+    _backend("rmsprop", *params, *grads, *squares).rmsprop(params, grads, squares, lr=lr, alpha=alpha, eps=eps)
+
+
+def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
+    """One Adam step, in place; lists of arrays, one for each parameter; `step` counts from 1."""
+    run = _backend("adam", *params, *grads, *ms, *vs).adam
+    run(params, grads, ms, vs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)

@@ -85,17 +85,26 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
     return gx, g_gamma, g_beta
 
 
-def adam(p, g, m, v, *, lr, beta1, beta2, eps, step):
+def sgd(params, grads, momentum, *, lr, momentum_rate):
+    """b ← μb + g,  p ← p - lr · b.  In place, for each parameter."""
+    for p, g, b in zip(params, grads, momentum):
+        b[...] = momentum_rate * b + g
+        p -= lr * b
+
+
+def rmsprop(params, grads, squares, *, lr, alpha, eps):
+    """v ← αv + (1-α)g²,  p ← p - lr · g / (sqrt(v) + ε).  In place, for each parameter."""
+    for p, g, v in zip(params, grads, squares):
+        v[...] = alpha * v + (1 - alpha) * g * g
+        p -= lr * g / (np.sqrt(v) + eps)
+
+
+def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
     """m ← β₁m + (1-β₁)g,  v ← β₂v + (1-β₂)g²,  p ← p - lr · m̂ / (sqrt(v̂) + ε),  m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ)
 
-    In place.  Source: Kingma and Ba 2015, algorithm 1.
+    In place, for each parameter.
     """
-    m[...] = beta1 * m + (1 - beta1) * g
-    v[...] = beta2 * v + (1 - beta2) * g * g
-    p -= (lr / (1 - beta1**step)) * m / (np.sqrt(v) / np.sqrt(1 - beta2**step) + eps)
-
-
-def rmsprop(p, g, v, *, lr, alpha, eps):
-    """v ← αv + (1-α)g²,  p ← p - lr · g / (sqrt(v) + ε).  In place.  Source: Hinton, lecture 6e, 2012."""
-    v[...] = alpha * v + (1 - alpha) * g * g
-    p -= lr * g / (np.sqrt(v) + eps)
+    for p, g, m, v in zip(params, grads, ms, vs):
+        m[...] = beta1 * m + (1 - beta1) * g
+        v[...] = beta2 * v + (1 - beta2) * g * g
+        p -= (lr / (1 - beta1**step)) * m / (np.sqrt(v) / np.sqrt(1 - beta2**step) + eps)

@@ -7,10 +7,10 @@ Reading order: examples/01_gan_ring.py → gan/losses.py → autograd.py → ops
 
 __version__ = "0.1.0"
 
-from . import kernels, ops
+from . import kernels, nn, ops, optim
 from .anomaly import AnomalyError, anomaly
 from .autograd import grad, no_grad, op
 from .device import DeviceError
 from .tensor import Tensor, tensor
 
-__all__ = ["AnomalyError", "DeviceError", "Tensor", "anomaly", "grad", "kernels", "no_grad", "op", "ops", "tensor"]
+__all__ = ["AnomalyError", "DeviceError", "Tensor", "anomaly", "grad", "kernels", "nn", "no_grad", "op", "ops", "optim", "tensor"]
