@@ -126,6 +126,9 @@ class Sequential(Module):
                 x = layer(x)
         return x
 
+    def _children(self):
+        return ((str(i), layer) for i, layer in enumerate(self.layers) if isinstance(layer, Module))
+
     def __getitem__(self, i):
         return self.layers[i]
 
