@@ -57,9 +57,10 @@ class Op:
         if self.defaults:
             options = self.defaults | options
         try:
-            y = Tensor(self.function(*arrays, **options), recorded)
+            data = self.function(*arrays, **options)
         except Exception as error:
             raise _explained(self, inputs, options, error) from error
+        y = Tensor(np.asarray(data) if isinstance(data, np.generic) else data, recorded)  # NumPy makes () a number
         if recorded:
             y.op = self
             y.inputs = inputs
@@ -233,7 +234,10 @@ def backward(y, gy=None):
     if not leaves:
         raise ValueError("backward: y was made from no tensor with requires_grad=True (or under no_grad)")
     for x, gx in zip(leaves, grad(y, leaves, gy)):
-        x.grad = gx.data.copy() if x.grad is None else x.grad + gx.data
+        if x.grad is None:
+            x.grad = gx.data.copy()
+        else:
+            x.grad += gx.data
 
 
 Tensor.backward = backward
@@ -253,11 +257,12 @@ def as_tensor(x, like=None):
 
 
 def _as_tensors(op, inputs):
-    """Inputs where some are plain numbers or arrays: these are constants in the dtype of the first tensor."""
+    """Inputs where some are plain numbers or arrays: these are constants in the dtype of the first floating tensor."""
     if any(isinstance(x, list | tuple | str | dict) or x is None for x in inputs):
         kinds = ", ".join(type(x).__name__ for x in inputs)
         raise TypeError(f"{op.name}: wants tensors or arrays ({', '.join(op.arguments) or op.variadic}), got {kinds}")
-    like = next((x for x in inputs if isinstance(x, Tensor)), None)
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    like = max(tensors, key=lambda x: x.dtype.kind == "f", default=None)  # a mask does not say the dtype of a number
     return [as_tensor(x, like) for x in inputs]
 
 
@@ -265,7 +270,7 @@ def _incoming(y, gy):
     if gy is None:
         if y.data.size != 1:
             raise ValueError(f"grad: y has shape {y.shape}; give gy of that shape, or differentiate a scalar (a mean, a sum)")
-        return Tensor(_zeros_like(y.data) + y.data.dtype.type(1))
+        return Tensor(devices.array_module(y.data).ones(y.shape, y.dtype))
     gy = as_tensor(gy, like=y)
     if gy.shape != y.shape or gy.dtype != y.dtype:
         raise ValueError(f"grad: gy is {gy.shape} {gy.dtype} but y is {y.shape} {y.dtype}")

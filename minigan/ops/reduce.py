@@ -5,7 +5,7 @@ A sum's VJP broadcasts gy back over the axes that were summed; a maximum sends i
 Stands on shape.py and elementwise.py. Read matmul.py next.
 """
 
-from ..autograd import op
+from ..autograd import as_tensor, op
 from ..device import array_module
 from ..tensor import Tensor
 from .elementwise import divide, exp, log, multiply, subtract
@@ -64,6 +64,7 @@ max.defvjp(x=lambda gy, y, x, axis, keepdims: multiply(_keep(gy, x, axis), _winn
 
 def logsumexp(x, *, axis=None, keepdims=False):
     """log Σ e^x, without overflow: the largest element is taken out of the sum."""
+    x = as_tensor(x)
     top = Tensor(x.data.max(axis=axis, keepdims=True))  # any constant gives the same value and the same gradient
     y = log(sum(exp(subtract(x, top)), axis=axis, keepdims=True)) + top
     return y if keepdims else reshape(y, shape=sum_shape(x, axis))
@@ -77,6 +78,7 @@ def sum_shape(x, axis):
 
 def softmax(x, *, axis=-1):
     """e^x / Σ e^x along an axis, without overflow."""
+    x = as_tensor(x)
     e = exp(subtract(x, Tensor(x.data.max(axis=axis, keepdims=True))))
     return divide(e, sum(e, axis=axis, keepdims=True))
 
