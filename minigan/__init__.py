@@ -7,10 +7,14 @@ Reading order: examples/01_gan_ring.py → gan/losses.py → autograd.py → ops
 
 __version__ = "0.1.0"
 
-from . import kernels, nn, ops, optim
+from . import kernels, nn, ops, optim, testing
 from .anomaly import AnomalyError, anomaly
 from .autograd import grad, no_grad, op
 from .device import DeviceError
 from .tensor import Tensor, tensor
+from .testing import GradientError, gradcheck
 
-__all__ = ["AnomalyError", "DeviceError", "Tensor", "anomaly", "grad", "kernels", "nn", "no_grad", "op", "ops", "optim", "tensor"]
+__all__ = [
+    "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "grad", "gradcheck", "kernels", "nn",
+    "no_grad", "op", "ops", "optim", "tensor", "testing",
+]  # fmt: skip

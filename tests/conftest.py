@@ -1,0 +1,24 @@
+"""How the tests run: Hypothesis profiles, and what several files share.
+
+$HYPOTHESIS_PROFILE picks how hard Hypothesis looks: "ci" (the default: few examples, the same ones every time), "dev"
+(new ones every time), "thorough" (many).
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+SLOW_FIRST_CALL = [HealthCheck.too_slow]  # the first call of a kernel compiles it
+
+settings.register_profile("ci", max_examples=12, derandomize=True, deadline=None, suppress_health_check=SLOW_FIRST_CALL)
+settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=SLOW_FIRST_CALL)
+settings.register_profile("thorough", max_examples=1000, deadline=None, suppress_health_check=SLOW_FIRST_CALL)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed: a test that fails, fails again."""
+    return np.random.default_rng(7)
