@@ -1,0 +1,138 @@
+"""Each case in minigan, written as a user writes it.  A method makes the data once and returns what is to be timed.
+
+Stands on minigan. Read pytorch.py beside this, then checks.py.
+"""
+
+import os
+
+import numpy as np
+
+import minigan as mg
+from minigan import kernels
+from minigan.gan import networks
+
+from .sizes import ADAM, EPS, RING_D, RING_G, SLOPE
+
+SEED = 0
+
+
+class Minigan:
+    """The cases; `sizes` says how large they are."""
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+
+    def describe(self):
+        """Version, and the kernels that run."""
+        return f"minigan {mg.__version__} ({_kernels()})"
+
+    def engine(self):
+        x = mg.tensor(np.zeros(8, np.float32), requires_grad=True)
+        one, gy = mg.tensor(np.ones(8, np.float32)), mg.tensor(np.arange(8, dtype=np.float32))
+
+        def chain():
+            y = x
+            for _ in range(self.sizes.chain):
+                y = y + one
+            return y, mg.grad(y, [x], gy)[0]
+
+        return chain
+
+    def conv2d(self, layer):
+        x, w, _ = triangle(layer)
+        return lambda: kernels.conv2d(x, w, stride=layer.stride, padding=layer.padding)
+
+    def conv_transpose2d(self, layer):
+        _, w, g = triangle(layer)
+        return lambda: kernels.conv_transpose2d(g, w, stride=layer.stride, padding=layer.padding)
+
+    def conv2d_weight(self, layer):
+        x, _, g = triangle(layer)
+        options = {"kernel_size": layer.window, "stride": layer.stride, "padding": layer.padding}
+        return lambda: kernels.conv2d_weight(x, g, **options)
+
+    def batch_norm(self, norm):
+        x, gamma, beta, _ = normal(norm)
+        return lambda: kernels.batch_norm(x, gamma, beta, eps=EPS, slope=SLOPE)
+
+    def batch_norm_backward(self, norm):
+        x, gamma, beta, gy = normal(norm)
+        moments = kernels.batch_norm_moments(x)
+        return lambda: kernels.batch_norm_backward(gy, x, gamma, beta, eps=EPS, slope=SLOPE, moments=moments)
+
+    def dcgan_step(self, size, channels, equal_work=False):
+        G, D, real, noise = self.dcgan(size, channels, self.sizes.batch)
+        return adversarial_step(G, D, real, noise, equal_work)
+
+    def dcgan_step_equal_work(self, size, channels):
+        """As PyTorch's backward() does it: G's step also forms D's weight gradients, and throws them away."""
+        return self.dcgan_step(size, channels, equal_work=True)
+
+    def ring_step(self):
+        return adversarial_step(*self.ring(self.sizes.ring_batch))
+
+    def dcgan(self, size, channels, batch):
+        """(G, D, a batch of images, the noise of a step)."""
+        rng, sizes = np.random.default_rng(SEED), self.sizes
+        G = networks.dcgan_generator(size, channels, rng, latent=sizes.latent, width=sizes.width)
+        D = networks.dcgan_discriminator(size, channels, rng, width=sizes.width)
+        real = np.tanh(rng.standard_normal((batch, size, size, channels), np.float32))
+        return G, D, mg.tensor(real), lambda: mg.tensor(rng.standard_normal((batch, sizes.latent), np.float32))
+
+    def ring(self, batch):
+        """(G, D, a batch of points on the ring, the noise of a step)."""
+        rng = np.random.default_rng(SEED)
+        G = networks.mlp(RING_G, rng)
+        D = networks.mlp(RING_D, rng, activation=lambda: mg.nn.LeakyReLU(SLOPE))
+        angle = 2 * np.pi * rng.integers(8, size=batch) / 8
+        real = np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.01, (batch, 2))
+        real = mg.tensor(real, dtype=np.float32)
+        return G, D, real, lambda: mg.tensor(rng.standard_normal((batch, RING_G[0]), np.float32))
+
+
+def adversarial_step(G, D, real, noise, equal_work=False):
+    """One step of D, then one of G: the non-saturating game. The images made for D's step serve G's too."""
+    opt_D, opt_G = mg.optim.Adam(D.parameters(), **ADAM), mg.optim.Adam(G.parameters(), **ADAM)
+    of_G = G.parameters()
+    wanted = of_G + D.parameters() if equal_work else of_G
+
+    def step():
+        fake = G(noise())
+        opt_D.step(mg.grad(loss_D(D(real), D(fake.detach())), D.parameters()))
+        opt_G.step(mg.grad(loss_G(D(fake)), wanted)[: len(of_G)])
+
+    return step
+
+
+def loss_D(real, fake):
+    return 0.5 * (mg.ops.mean(mg.ops.softplus(-real)) + mg.ops.mean(mg.ops.softplus(fake)))
+
+
+def loss_G(fake):
+    return mg.ops.mean(mg.ops.softplus(-fake))
+
+
+def triangle(layer):
+    """(x, w, g) of a layer: images, weights, and what comes back for the convolution's output."""
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((layer.n, layer.size, layer.size, layer.c), np.float32)
+    w = rng.standard_normal((layer.window, layer.window, layer.c, layer.k), np.float32)
+    return x, w, rng.standard_normal((layer.n, layer.out, layer.out, layer.k), np.float32)
+
+
+def normal(norm):
+    """(x, γ, β, gy) of a batch norm."""
+    rng = np.random.default_rng(SEED)
+    shape = (norm.n, norm.size, norm.size, norm.c)
+    x, gy = rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+    gamma, beta = rng.normal(1, 0.1, norm.c), rng.normal(0, 0.1, norm.c)
+    return 2 * x + 1, gamma.astype(np.float32), beta.astype(np.float32), gy
+
+
+def _kernels():
+    if os.environ.get("MINIGAN_KERNELS") == "reference":
+        return "reference kernels"
+    from minigan.kernels import cpu
+
+    unit = getattr(getattr(cpu, "simd", None), "UNIT", None)
+    return f"cpu kernels, {unit.name}" if unit else "cpu kernels"

@@ -1,0 +1,118 @@
+"""The processes taking turns, and the ratio of their times.
+
+Each library runs in a process of its own, so that their thread pools, allocators and caches do not meet. In each round
+every process runs one burst of at least BURST seconds, one process after the other: A B C A B C. What disturbs the
+machine for a while disturbs all of them alike, so the ratio is taken within each round, and its median over the rounds.
+
+Stands on worker.py. Read table.py next.
+"""
+
+import contextlib
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OURS = "minigan"
+BURST = 0.1  # seconds
+PAUSE = 0.02  # seconds between bursts, in which the threads of the last one go to sleep
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+# Start a worker without running minigan/__init__.py: torch's process must not carry the weight of ours.
+START = """
+import runpy, sys, types
+package = types.ModuleType("minigan")
+package.__path__ = [sys.argv.pop(1)]
+if sys.argv[1] != "minigan":
+    sys.modules["minigan"] = package
+runpy.run_module("minigan.bench.worker", run_name="__main__", alter_sys=True)
+"""
+
+
+class Process:
+    """The near end of a worker: `ask` sends a command and waits for the answer."""
+
+    def __init__(self, library, quick, threads):
+        self.library = library
+        folder = Path(__file__).resolve().parent.parent
+        path = os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(folder), library, "quick" if quick else "full", str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
+        )  # fmt: skip
+
+    def ask(self, *command):
+        """The answer to a command; RuntimeError with the worker's own words if it failed."""
+        try:
+            print(*command, file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"{self.library}: the process died at {' '.join(map(str, command))!r}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{self.library}: {' '.join(map(str, command))!r} failed\n{answer['error']}")
+        return answer["answer"]
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def race(processes, case, rounds, burst=BURST):
+    """{library: the median of each round, in the case's unit}, every process warmed up first."""
+    reps = {p: _warm_up(p, case, burst) for p in processes}
+    figures = {p.library: [] for p in processes}
+    for _ in range(rounds):
+        for p in processes:
+            time.sleep(PAUSE)
+            seconds = p.ask("run", reps[p], case.name)
+            figures[p.library].append(case.scale * statistics.median(seconds))
+    for p in processes:
+        p.ask("forget")
+    return figures
+
+
+def _warm_up(process, case, burst):
+    """Build and compile with the first call, learn from two more how many fill a burst, run one: their number."""
+    process.ask("run", 1, case.name)
+    reps = max(1, math.ceil(burst / min(process.ask("run", 2, case.name))))
+    process.ask("run", reps, case.name)
+    return reps
+
+
+def weigh(libraries, case, rounds, quick, threads, steps):
+    """({library: largest resident set of each round, MiB}, the same after the import alone), in fresh processes."""
+    peaks, imported = ({library: [] for library in libraries} for _ in range(2))
+    for _ in range(rounds):
+        for library in libraries:
+            with Process(library, quick, threads) as p:
+                p.ask("describe")
+                imported[library].append(case.scale * p.ask("memory"))
+                p.ask("run", steps, case.name)
+                peaks[library].append(case.scale * p.ask("memory"))
+    return peaks, imported
+
+
+def compare(figures):
+    """Ours against the best of the others: {"to", "rounds", "median", "low", "high"}; None when there are no others."""
+    others = {library: of for library, of in figures.items() if library != OURS}
+    if not others:
+        return None
+    best = min(others, key=lambda library: statistics.median(others[library]))
+    ratios = [a / b for a, b in zip(figures[OURS], others[best])]
+    return {"to": best, "rounds": ratios, "median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
