@@ -11,10 +11,11 @@ from . import kernels, nn, ops, optim, testing
 from .anomaly import AnomalyError, anomaly
 from .autograd import grad, no_grad, op
 from .device import DeviceError
+from .graph import graph
 from .tensor import Tensor, tensor
 from .testing import GradientError, gradcheck
 
 __all__ = [
-    "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "grad", "gradcheck", "kernels", "nn",
+    "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "grad", "gradcheck", "graph", "kernels", "nn",
     "no_grad", "op", "ops", "optim", "tensor", "testing",
 ]  # fmt: skip
