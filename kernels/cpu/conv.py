@@ -1,0 +1,144 @@
+"""The three convolutions, as implicit matrix products.
+
+1. Formula    conv2d           y[n,i,j,k] = Σ_{r,t,c} x[n, i·s+r-p, j·s+t-p, c] · w[r,t,c,k]
+2. Index map  m = (n,i,j) an output pixel, q = (r,t,c) a tap of the window: y[m,k] = Σ_q A[m,q] · B[q,k] with
+              A[m,q] = x[n, i·s+r-p, j·s+t-p, c]. For fixed r the taps (t,c) are contiguous in channels-last memory, so
+              that a window is kh runs of kw·C numbers: A needs no memory of its own. B is w as it lies.
+3. Loops      for m: for k: for q: y += A·B
+4. Tiles      gemm.gather: a task owns some hundred pixels; a tile of ROWS pixels x COLUMNS channels stays in registers.
+
+conv_transpose2d is s·s dense convolutions, one for each phase (h mod s, v mod s) of the output: pixels of one phase see
+the same taps of w. Each writes straight to its own pixels; nothing is scattered, nothing multiplied by inserted zeros.
+
+conv2d_weight sums outer products over pixels (gemm.outer): y[q,k] = Σ_m A[m,q] · g[m,k].
+
+Twins: ../reference.py, the same names.  Stands on gemm.py and memory.py.
+"""
+
+import numpy as np
+
+from . import memory
+from .gemm import columns, packed_panels, run_gather, run_outer
+from .images import dense, surrounded
+from .matmul import matmul
+
+
+def conv2d(x, w, *, stride, padding):
+    """y[n,i,j,k] = Σ_{r,t,c} x[n, i·s+r-p, j·s+t-p, c] · w[r,t,c,k]"""
+    kh, kw, channels, outputs = w.shape
+    n, h, v, _ = x.shape
+    (sh, sw), (ph, pw) = stride, padding
+    rows, cols = (h + 2 * ph - kh) // sh + 1, (v + 2 * pw - kw) // sw + 1
+    x, image, row = surrounded(x, ph, ph, pw, pw)
+    w = np.ascontiguousarray(w)
+    panels = packed_panels(w, [0], kh * kw * channels, outputs, outputs, 1)
+    y = memory.empty((n, rows, cols, outputs), x.dtype)
+    corner = memory.address(x) - x.itemsize * (ph * row + pw * channels)
+    run_gather(
+        x.dtype, corner, panels, memory.address(y), (n, rows, cols), (image, sh * row, sw * channels),
+        (rows * cols * outputs, cols * outputs, outputs), kh, row, kw * channels, outputs,
+    )  # fmt: skip
+    return y
+
+
+def conv2d_weight(x, g, *, kernel_size, stride, padding):
+    """y[r,t,c,k] = Σ_{n,i,j} x[n, i·s+r-p, j·s+t-p, c] · g[n,i,j,k]"""
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    n, rows, cols, outputs = g.shape
+    channels = x.shape[3]
+    x, image, row = surrounded(x, ph, ph, pw, pw)
+    g, g_image, g_row = dense(g)
+    taps = np.add.outer(np.arange(kh) * row, np.arange(kw * channels)).ravel()
+    y = memory.empty((kh, kw, channels, outputs), x.dtype)
+    corner = memory.address(x) - x.itemsize * (ph * row + pw * channels)
+    run_outer(
+        x.dtype, corner, memory.address(g), memory.address(y), (n, rows, cols), (image, sh * row, sw * channels),
+        (g_image, g_row, outputs), taps, outputs,
+    )  # fmt: skip
+    return y
+
+
+def conv_transpose2d(x, w, *, stride, padding, size):
+    """y[n, i·s+r-p, j·s+t-p, c] = Σ x[n,i,j,k] · w[r,t,c,k] over all i, j, r, t that land there"""
+    kh, kw, channels, inputs = w.shape
+    n, h, v, _ = x.shape
+    if (h, v) == (1, 1) and size == (kh, kw) and padding == (0, 0):  # one tap for each output pixel: a matrix product
+        return matmul(x.reshape(n, inputs), w.reshape(-1, inputs).T).reshape(n, kh, kw, channels)
+    (sh, sw), (ph, pw) = stride, padding
+    down = _phases(kh, sh, ph, size[0])
+    across = _phases(kw, sw, pw, size[1])
+    fold = size[1] % sw == 0 and sw * channels <= columns(x.itemsize) and len(across) == sw > 1
+    if fold:
+        across = [_folded(across)]
+    x, image, row = surrounded(x, *_reach(down, h), *_reach(across, v))
+    w = np.ascontiguousarray(w)
+    y = memory.empty((n, *size, channels), x.dtype)
+    if len(down) < min(sh, size[0]) or not fold and len(across) < min(sw, size[1]):
+        y[...] = 0  # a kernel smaller than its stride leaves pixels that nothing reaches
+    for h0, rows, top, row_taps in down:
+        for v0, cols, left, column_taps in across:
+            if fold:
+                panels, outputs = _folded_panels(w, row_taps, column_taps), sw * channels
+            else:
+                offsets = [(r * kw + t) * channels * inputs for r in row_taps for t in column_taps]
+                panels, outputs = packed_panels(w, offsets, inputs, 1, channels, inputs), channels
+            run_gather(
+                x.dtype,
+                memory.address(x) + x.itemsize * (top * row + left * inputs),
+                panels,
+                memory.address(y) + y.itemsize * (h0 * size[1] + v0) * channels,
+                (n, rows, cols),
+                (image, row, inputs),
+                (size[0] * size[1] * channels, sh * size[1] * channels, sw * channels),
+                len(row_taps), row, len(column_taps) * inputs, outputs,
+            )  # fmt: skip
+    return y
+
+
+def _phases(kernel, stride, padding, size):
+    """Along one axis, for each phase of the output: (first pixel, pixels, first input, taps by increasing input).
+
+    Output pixel h = stride·i + phase meets input i + base - u through tap ρ + stride·u, where h + padding =
+    stride·(i + base) + ρ. Phases without a tap or a pixel are left out.
+    """
+    found = []
+    for phase in range(min(stride, size)):
+        base, rho = divmod(phase + padding, stride)
+        taps = list(range(rho, kernel, stride))[::-1]
+        if taps:
+            found.append((phase, (size - phase + stride - 1) // stride, base - len(taps) + 1, taps))
+    return found
+
+
+def _reach(phases, size):
+    """How far the windows of all phases go beyond the first and the last input."""
+    before = max((-start for _, _, start, _ in phases), default=0)
+    after = max((count - 1 + start + len(taps) - size for _, count, start, taps in phases), default=0)
+    return max(0, before), max(0, after)
+
+
+def _folded(phases):
+    """All phases of an axis as one, for few channels: (phase, channel) become the columns of one wider window.
+
+    Its taps are a list for each input of the window: the tap of each phase there, or None.
+    """
+    start = min(first for _, _, first, _ in phases)
+    stop = max(first + len(taps) for _, _, first, taps in phases)
+    taps = []
+    for i in range(start, stop):
+        taps.append([taps_[i - first] if 0 <= i - first < len(taps_) else None for _, _, first, taps_ in phases])
+    return 0, phases[0][1], start, taps
+
+
+def _folded_panels(w, row_taps, column_taps):
+    """Weights of a folded phase: rows (r, input, k), columns (phase, c)."""
+    _, _, channels, inputs = w.shape
+    stride = len(column_taps[0])
+    b = np.zeros((len(row_taps), len(column_taps), inputs, stride, channels), w.dtype)
+    for i, r in enumerate(row_taps):
+        for j, of_phases in enumerate(column_taps):
+            for phase, t in enumerate(of_phases):
+                if t is not None:
+                    b[i, j, :, phase] = w[r, t].T
+    outputs = stride * channels
+    return packed_panels(b, [0], b.size // outputs, outputs, outputs, 1)

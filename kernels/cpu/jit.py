@@ -1,0 +1,130 @@
+"""Compiling the kernels once, and finding them again.
+
+Numba compiles each kernel for this machine's vector unit. The result is kept in a cache folder whose name is a digest
+of the kernels' own sources, so that an edited tile recompiles everything that was built on it:
+
+    $MINIGAN_CACHE, else $XDG_CACHE_HOME/minigan, else ~/.cache/minigan; a temporary folder if that cannot be written
+
+Stands on Numba. Read simd.py next.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import UNIT
+
+_kernels = []
+
+
+def _folder():
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    digest = hashlib.sha256(sources + numba.__version__.encode()).hexdigest()[:12]
+    base = os.environ.get("MINIGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "minigan")
+    for root in (Path(base), Path(tempfile.gettempdir(), f"minigan-{os.getuid() if hasattr(os, 'getuid') else 'user'}")):
+        folder = root / f"kernels-{UNIT.name}-{digest}"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return Path(tempfile.mkdtemp(prefix="minigan-kernels-"))
+
+
+FOLDER = _folder()
+
+
+_PRANGE_ONLY = dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False)
+_OPTIONS = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
+
+
+@contextlib.contextmanager
+def _cached_here():
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@intrinsic
+def _call(typing, zero, code, table, task):
+    """Call the compiled kernel at the address `code`."""
+
+    def generate(context, builder, signature, arguments):
+        zero, code, table, task = arguments
+        integer = table.type
+        kind = ir.FunctionType(integer, [zero.type, integer, integer])
+        builder.call(builder.inttoptr(code, ir.PointerType(kind)), [zero, table, task])
+        return context.get_dummy_value()
+
+    return types.void(zero, types.intp, types.intp, types.intp), generate
+
+
+with _cached_here():
+
+    @numba.njit(cache=True, parallel=_PRANGE_ONLY | {"prange": True}, nogil=True)
+    def _run(zero, code, table, tasks):
+        if tasks == 1:  # waking the other threads costs more than a small kernel does
+            _call(zero, code, table, 0)
+        else:
+            for task in numba.prange(tasks):
+                _call(zero, code, table, task)
+
+
+class Kernel:
+    """A compiled function (zero, table, task) that does one task of several; call it with (dtype, tasks, *numbers).
+
+    zero    a number of the dtype: it tells Numba the type
+    table   the address of `numbers` as 64-bit integers; `numbers` are addresses, strides and counts
+    task    0 ... tasks - 1, in any order, on any thread
+
+    The kernels are plain functions of addresses, and one parallel loop runs them all: compiling a parallel loop for
+    each would take Numba three times as long. NaN and infinity behave as IEEE says; sums may be reordered and
+    multiply-adds contracted, so that loops become vector code.
+    """
+
+    def __init__(self, function):
+        self.function, self.compiled = function, {}
+        _kernels.append(self)
+
+    def compile(self, dtype):
+        scalar = numba.from_dtype(dtype)
+        with _cached_here():
+            made = numba.cfunc(types.intp(scalar, types.intp, types.intp), cache=True, **_OPTIONS)(self.function)
+        self.compiled[dtype] = dtype.type(0), made.address, made
+
+    def __call__(self, dtype, tasks, *numbers):
+        if dtype not in self.compiled:
+            prepare(dtype)
+        zero, code, _ = self.compiled[dtype]
+        table = np.array(numbers, np.int64)
+        _run(zero, code, table.__array_interface__["data"][0], tasks)
+
+
+def prepare(dtype):
+    """Have every kernel compiled for a dtype: from the cache, or now, with a bar that says so."""
+    todo = [kernel for kernel in _kernels if dtype not in kernel.compiled]
+    stamp = FOLDER / f"{dtype}.ready"
+    if not stamp.exists():
+        from tqdm import tqdm
+
+        what = f"minigan: compiling {dtype} kernels for {UNIT.name}, once on this machine"
+        todo = tqdm(todo, desc=what, unit="kernel", file=sys.stderr, leave=False, delay=0.2)
+    for kernel in todo:
+        kernel.compile(dtype)
+    with contextlib.suppress(OSError):
+        stamp.touch()
+
+
+def threads():
+    """How many threads the parallel loop runs on."""
+    return numba.get_num_threads()

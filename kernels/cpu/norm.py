@@ -1,0 +1,180 @@
+"""Batch norm and the leaky ReLU behind it: two passes over memory forward, two backward.
+
+    forward    1. moments        μ, σ² of every channel
+               2. normalise      y = leaky((x - μ)·a + β),  a = γ / sqrt(σ² + ε)
+    backward   1. sums           gβ = Σ h,  gγ = Σ h·x̂,  h = gy behind the activation, x̂ = (x - μ) / sqrt(σ² + ε)
+               2. differentiate  gx = a·(h - gβ/M - x̂·gγ/M) = a·h + b·(x - μ) + c
+
+An image row of W pixels and C channels is one stretch of W·C numbers; the channels' coefficients are repeated to that
+length, so that every inner loop runs over contiguous memory. Sums are taken around the first pixel's values, in a fixed
+number of parts that are added up in float64: nothing cancels, and the result does not depend on the threads.
+
+Twins: ../reference.py, the same names.  Stands on jit.py and memory.py.
+"""
+
+import numpy as np
+
+from . import memory
+from .jit import Kernel, threads
+from .tile import peek, poke, scalar, unpack
+
+PARTS = 16  # of a reduction over an array too large for one task
+SMALL = 1 << 15  # numbers below which one task is faster than two
+
+
+@Kernel
+def add_up(zero, table, task):
+    """sums[task] = per column: (Σ v, Σ v²), v = x - origin, over this task's rows; `work` holds float sums."""
+    x, rows, length, origin, work, size, parts = unpack(table, 7)
+    work += size * 2 * length * task
+    for k in range(2 * length):
+        poke(work + size * k, zero)
+    for r in range(rows * task // parts, rows * (task + 1) // parts):
+        row = x + size * r * length
+        for k in range(length):
+            v = peek(zero, row + size * k) - peek(zero, origin + size * k)
+            first, second = work + size * k, work + size * (length + k)
+            poke(first, peek(zero, first) + v)
+            poke(second, peek(zero, second) + v * v)
+    return 0
+
+
+@Kernel
+def normalise(zero, table, task):
+    """y = leaky((x - μ)·a + β), rows of x dense, rows of y anywhere."""
+    x, y, rows, length, height, y_image, y_row, mu, a, beta, numbers, size, parts = unpack(table, 13)
+    slope = scalar(zero, numbers, 0)
+    for r in range(rows * task // parts, rows * (task + 1) // parts):
+        source = x + size * r * length
+        target = y + size * (r // height * y_image + r % height * y_row)
+        for k in range(length):
+            v = (peek(zero, source + size * k) - peek(zero, mu + size * k)) * peek(zero, a + size * k)
+            v += peek(zero, beta + size * k)
+            poke(target + size * k, v if v > zero else v * slope)
+    return 0
+
+
+@Kernel
+def add_up_gradient(zero, table, task):
+    """work[task] = per column: (Σ h, Σ h·(x - μ)) over this task's rows."""
+    g, x, rows, length, mu, a, beta, numbers, work, size, parts = unpack(table, 11)
+    slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
+    work += size * 2 * length * task
+    for k in range(2 * length):
+        poke(work + size * k, zero)
+    for r in range(rows * task // parts, rows * (task + 1) // parts):
+        base = size * r * length
+        for k in range(length):
+            v = peek(zero, x + base + size * k) - peek(zero, mu + size * k)
+            up = v * peek(zero, a + size * k) + peek(zero, beta + size * k) > zero
+            h = peek(zero, g + base + size * k) * (one if up else slope)
+            first, second = work + size * k, work + size * (length + k)
+            poke(first, peek(zero, first) + h)
+            poke(second, peek(zero, second) + h * v)
+    return 0
+
+
+@Kernel
+def differentiate(zero, table, task):
+    """gx = a·h + b·(x - μ) + c, rows of g and x dense, rows of gx anywhere."""
+    g, x, y, rows, length, height, y_image, y_row, mu, a, beta, b, c, numbers, size, parts = unpack(table, 16)
+    slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
+    for r in range(rows * task // parts, rows * (task + 1) // parts):
+        base = size * r * length
+        target = y + size * (r // height * y_image + r % height * y_row)
+        for k in range(length):
+            v = peek(zero, x + base + size * k) - peek(zero, mu + size * k)
+            scale = peek(zero, a + size * k)
+            up = v * scale + peek(zero, beta + size * k) > zero
+            h = peek(zero, g + base + size * k) * (one if up else slope)
+            poke(target + size * k, scale * h + peek(zero, b + size * k) * v + peek(zero, c + size * k))
+    return 0
+
+
+def batch_norm_moments(x):
+    """(2, C): μ = mean of x and σ² = mean of (x - μ)², over all axes but the last"""
+    x, (rows, length, _), parts = _rows(x)
+    channels = x.shape[-1]
+    origin = x.reshape(-1, channels)[0]
+    first, second = _reduced(add_up, x, rows, length, parts, _repeat(length, origin), channels)
+    count = x.size // channels
+    shift = first / count
+    return np.stack([origin + shift, np.maximum(second / count - shift * shift, 0)]).astype(x.dtype)
+
+
+def batch_norm(x, gamma, beta, *, eps, slope, moments):
+    """leaky_relu(γ · x̂ + β),  x̂ = (x - μ) / sqrt(σ² + ε)"""
+    x, (rows, length, height), _ = _rows(x)
+    y, y_image, y_row = result(x)
+    mu, a, _ = _coefficients(x, gamma, eps, moments)
+    tables = _repeat(length, mu, a, beta)
+    numbers = np.array([slope])
+    tasks = 1 if x.size < SMALL else threads()
+    normalise(
+        x.dtype, tasks, memory.address(x), memory.address(y), rows, length, height, y_image, y_row,
+        *map(memory.address, tables), memory.address(numbers), x.itemsize, tasks,
+    )  # fmt: skip
+    return y
+
+
+def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True):
+    """(gx, gγ, gβ): see ../reference.py:batch_norm_backward"""
+    x, (rows, length, height), parts = _rows(x)
+    gy = np.ascontiguousarray(gy)
+    mu, a, inverse = _coefficients(x, gamma, eps, moments)
+    tables = _repeat(length, mu, a, beta)
+    numbers = np.array([slope, 1.0])
+    channels = x.shape[-1]
+    g_beta, centred = _reduced(
+        add_up_gradient, gy, rows, length, parts, (*tables, numbers), channels, also=(memory.address(x),)
+    )
+    g_gamma = centred * inverse
+    gx = None
+    if needs_x:
+        count = x.size // channels
+        gx, y_image, y_row = result(x)
+        more = _repeat(length, (-a * inverse * g_gamma / count).astype(x.dtype), (-a * g_beta / count).astype(x.dtype))
+        tasks = 1 if x.size < SMALL else threads()
+        differentiate(
+            x.dtype, tasks, memory.address(gy), memory.address(x), memory.address(gx), rows, length, height, y_image,
+            y_row, *map(memory.address, (*tables, *more, numbers)), x.itemsize, tasks,
+        )  # fmt: skip
+    return gx, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
+
+
+def _rows(x):
+    """x contiguous; (rows, numbers in a row, rows in an image); parts of a reduction over it."""
+    x = np.ascontiguousarray(x)
+    channels = x.shape[-1]
+    length, height = (x.shape[2] * channels, x.shape[1]) if x.ndim == 4 else (channels, 1)
+    return x, (x.size // length, length, height), 1 if x.size < SMALL else PARTS
+
+
+def result(x):
+    """(y, image stride, row stride) for a result of x's shape: images get a margin for the convolution that follows."""
+    if x.ndim == 4 and x.nbytes >= memory.SMALL:
+        y = memory.with_margin(x.shape, x.dtype)
+        return y, y.strides[0] // y.itemsize, y.strides[1] // y.itemsize
+    y = memory.empty_like(x)
+    row = x.shape[2] * x.shape[3] if x.ndim == 4 else x.shape[-1]
+    return y, row * (x.shape[1] if x.ndim == 4 else 1), row
+
+
+def _coefficients(x, gamma, eps, moments):
+    inverse = 1 / np.sqrt(moments[1].astype(np.float64) + eps)
+    return moments[0].astype(x.dtype), (gamma * inverse).astype(x.dtype), inverse
+
+
+def _repeat(length, *coefficients):
+    """Each coefficient of the channels repeated for every pixel of a row."""
+    return [np.tile(c, length // c.size) if c.size != length else np.ascontiguousarray(c) for c in coefficients]
+
+
+def _reduced(kernel, x, rows, length, parts, inputs, channels, also=()):
+    """The two sums of a reducing kernel, (channels,) each, in float64."""
+    work = np.empty((parts, 2, length // channels, channels), x.dtype)
+    addresses = [memory.address(v) for v in inputs]
+    kernel(
+        x.dtype, parts, memory.address(x), *also, rows, length, *addresses, memory.address(work), x.itemsize, parts
+    )
+    return work.sum(axis=(0, 2), dtype=np.float64)

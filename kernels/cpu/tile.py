@@ -1,0 +1,302 @@
+"""The register tile: the one inner loop that convolutions and matrix products run in.
+
+Two forms, each a block of ROWS x COLUMNS sums kept in vector registers, COLUMNS = VECTORS registers wide:
+
+    gather_tile   y[i, j] = Σ_r Σ_q a[row_i + r·pitch + q] · b[r·length + q, j]
+                  rows of a are windows of an image: `runs` stretches of `length` numbers, `pitch` apart
+    outer_tile    y[i, j] (+)= Σ_s Σ_p a[segment_s + p·step + tap_i] · b[p + (pixels of earlier segments), j]
+                  a sum over pixels of outer products: taps of the window times incoming gradients
+
+In each step one register-wide row of b is loaded, each a[...] is spread over a register, and ROWS x VECTORS fused
+multiply-adds follow: LLVM vector code written by hand through Numba's @intrinsic, because a compiler given plain loops
+does not keep the sums in registers. Addresses are bytes, offsets are counted in numbers.
+
+Stands on simd.py. Read gemm.py next, where the tiles become whole matrices.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import UNIT, VECTORS, lanes
+
+I64 = ir.IntType(64)
+ROWS = UNIT.rows
+
+
+class _Emit:
+    """A few words for LLVM's builder: addresses in, numbers and vectors out."""
+
+    def __init__(self, context, builder, scalar_type):
+        self.builder = builder
+        self.scalar = context.get_value_type(scalar_type)
+        self.itemsize = scalar_type.bitwidth // 8
+        self.width = lanes(self.itemsize)
+        self.vector = ir.VectorType(self.scalar, self.width)
+        self.zero = ir.Constant(self.vector, None)
+
+    def at(self, address, offset):
+        """address + offset numbers."""
+        return self.builder.add(address, self.builder.mul(offset, I64(self.itemsize)))
+
+    def load(self, address, kind, align=None):
+        value = self.builder.load(self.builder.inttoptr(address, ir.PointerType(kind)))
+        value.align = align or self.itemsize
+        return value
+
+    def store(self, value, address):
+        self.builder.store(value, self.builder.inttoptr(address, ir.PointerType(value.type))).align = self.itemsize
+
+    def integer(self, table, index):
+        """table[index] for the address of an array of 64-bit integers."""
+        return self.load(self.builder.add(table, self.builder.shl(index, I64(3))), I64, align=8)
+
+    def row(self, address):
+        """VECTORS vectors from an address on."""
+        step = self.itemsize * self.width
+        return [self.load(self.builder.add(address, I64(step * j)), self.vector) for j in range(VECTORS)]
+
+    def spread(self, number):
+        """The number in every lane."""
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(nothing, number, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(ir.IntType(32), self.width), None))
+
+    def multiply_add(self, a, b, c):
+        if not UNIT.fused:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        kind = "f32" if self.itemsize == 4 else "f64"
+        return self.builder.call(self._function(f"llvm.fma.v{self.width}{kind}"), [a, b, c])
+
+    def _function(self, name):
+        module = self.builder.module
+        return module.globals.get(name) or ir.Function(module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+
+    def loop(self, count, carried, body):
+        """for index in range(count): carried = body(index, carried); count ≥ 1. Returns what is carried out."""
+        builder, before = self.builder, self.builder.block
+        inside, after = (builder.function.append_basic_block(name) for name in ("loop", "done"))
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        index = builder.phi(I64)
+        index.add_incoming(I64(0), before)
+        now = []
+        for value in carried:
+            now.append(builder.phi(value.type))
+            now[-1].add_incoming(value, before)
+        then = body(index, now)
+        following = builder.add(index, I64(1))
+        end = builder.block  # the body may have opened blocks of its own
+        index.add_incoming(following, end)
+        for phi, value in zip(now, then):
+            phi.add_incoming(value, end)
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        builder.position_at_end(after)
+        return then
+
+    def products(self, numbers, row, sums):
+        """sums + numbers (spread) times the row, for the whole tile."""
+        out = []
+        for i, number in enumerate(numbers):
+            a = self.spread(number())
+            out += [self.multiply_add(a, row[j], sums[i * VECTORS + j]) for j in range(VECTORS)]
+        return out
+
+    def write(self, sums, place):
+        """The tile's rows, each at place(i)."""
+        step = self.itemsize * self.width
+        for i in range(ROWS):
+            address = place(i)
+            for j in range(VECTORS):
+                self.store(sums[i * VECTORS + j], self.builder.add(address, I64(step * j)))
+
+
+@intrinsic
+def gather_tile(typing, zero, a, rows, runs, pitch, length, b, y, places):
+    """ROWS windows of a times the panel b, to y.
+
+    zero           a number of the dtype
+    a, b, y        addresses of numbers;  rows, places: addresses of ROWS integers
+    rows[i]        where window i begins in a;  places[i]: where row i goes in y
+    """
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, signature.args[0])
+        _, a, rows, runs, pitch, length, b, y, places = arguments
+        starts = [emit.at(a, emit.integer(rows, I64(i))) for i in range(ROWS)]
+        row_bytes = I64(emit.itemsize * emit.width * VECTORS)
+        pitch_bytes = builder.mul(pitch, I64(emit.itemsize))
+
+        def run(r, carried):
+            shift = builder.mul(r, pitch_bytes)
+            windows = [builder.add(start, shift) for start in starts]
+
+            def step(q, carried):
+                b, *sums = carried
+                offset = builder.mul(q, I64(emit.itemsize))
+                numbers = [lambda w=w: emit.load(builder.add(w, offset), emit.scalar) for w in windows]
+                return [builder.add(b, row_bytes), *emit.products(numbers, emit.row(b), sums)]
+
+            return emit.loop(length, carried, step)
+
+        _, *sums = emit.loop(runs, [b] + [emit.zero] * (ROWS * VECTORS), run)
+        emit.write(sums, lambda i: emit.at(y, emit.integer(places, I64(i))))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.intp] * 8), generate
+
+
+@intrinsic
+def outer_tile(typing, zero, a, segments, lengths, count, step, taps, b, y, places, more):
+    """The sum over pixels of ROWS taps of a times a row of b, to y, or added to it when `more` is not 0.
+
+    zero                a number of the dtype
+    a, b, y             addresses of numbers;  segments, lengths, taps, places: addresses of integers
+    segments, lengths   where each of `count` stretches of pixels begins in a, and how many it has
+    step                from one pixel to the next in a;  taps[i]: from a pixel to its tap i
+    places[i]           where row i goes in y
+    """
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, signature.args[0])
+        _, a, segments, lengths, count, step, taps, b, y, places, more = arguments
+        bases = [emit.at(a, emit.integer(taps, I64(i))) for i in range(ROWS)]
+        row_bytes = I64(emit.itemsize * emit.width * VECTORS)
+        step_bytes = builder.mul(step, I64(emit.itemsize))
+
+        def segment(s, carried):
+            shift = builder.mul(emit.integer(segments, s), I64(emit.itemsize))
+
+            def pixel(_, carried):
+                offset, b, *sums = carried
+                numbers = [lambda t=t: emit.load(builder.add(t, offset), emit.scalar) for t in bases]
+                after = [builder.add(offset, step_bytes), builder.add(b, row_bytes)]
+                return [*after, *emit.products(numbers, emit.row(b), sums)]
+
+            _, *carried = emit.loop(emit.integer(lengths, s), [shift, *carried], pixel)
+            return carried
+
+        _, *sums = emit.loop(count, [b] + [emit.zero] * (ROWS * VECTORS), segment)
+        targets = [emit.at(y, emit.integer(places, I64(i))) for i in range(ROWS)]
+        with builder.if_else(builder.icmp_signed("!=", more, I64(0))) as (added, stored):
+            with added:
+                before = [value for target in targets for value in emit.row(target)]
+                emit.write([builder.fadd(u, v) for u, v in zip(before, sums)], targets.__getitem__)
+            with stored:
+                emit.write(sums, targets.__getitem__)
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.intp] * 10), generate
+
+
+@intrinsic
+def transpose_tile(typing, zero, a, pitch, y, row):
+    """A square of one register's lanes from a (rows `pitch` apart), transposed, to y (rows `row` apart)."""
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, signature.args[0])
+        _, a, pitch, y, row = arguments
+        n = emit.width
+        rows = [emit.load(emit.at(a, builder.mul(pitch, I64(i))), emit.vector) for i in range(n)]
+        half = n // 2
+        while half:  # swap the off-diagonal quarters of ever smaller squares
+            for i in range(n):
+                if not i & half:
+                    u, v = rows[i], rows[i + half]
+                    low = [k if not k & half else n + k - half for k in range(n)]
+                    high = [k + half if not k & half else n + k for k in range(n)]
+                    rows[i], rows[i + half] = _shuffled(builder, u, v, low), _shuffled(builder, u, v, high)
+            half //= 2
+        for i in range(n):
+            emit.store(rows[i], emit.at(y, builder.mul(row, I64(i))))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.intp] * 4), generate
+
+
+def _shuffled(builder, u, v, lanes_):
+    kind = ir.VectorType(ir.IntType(32), len(lanes_))
+    return builder.shuffle_vector(u, v, ir.Constant(kind, [ir.IntType(32)(k) for k in lanes_]))
+
+
+@intrinsic
+def copy_row(typing, zero, a, y):
+    """COLUMNS numbers from a to y."""
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, signature.args[0])
+        _, a, y = arguments
+        for j, vector in enumerate(emit.row(a)):
+            emit.store(vector, builder.add(y, I64(emit.itemsize * emit.width * j)))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.intp, types.intp), generate
+
+
+@intrinsic
+def peek(typing, zero, address):
+    """The number at an address."""
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, signature.args[0])
+        return emit.load(arguments[1], emit.scalar)
+
+    return zero(zero, types.intp), generate
+
+
+@intrinsic
+def poke(typing, address, value):
+    """Write a number at an address."""
+
+    def generate(context, builder, signature, arguments):
+        _Emit(context, builder, signature.args[1]).store(arguments[1], arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, value), generate
+
+
+@intrinsic
+def entry(typing, table, index):
+    """table[index] for the address of an array of 64-bit integers."""
+
+    def generate(context, builder, signature, arguments):
+        return _Emit(context, builder, types.int64).integer(*arguments)
+
+    return types.intp(types.intp, types.intp), generate
+
+
+@intrinsic
+def enter(typing, table, index, value):
+    """table[index] = value."""
+
+    def generate(context, builder, signature, arguments):
+        table, index, value = arguments
+        _Emit(context, builder, types.int64).store(value, builder.add(table, builder.shl(index, I64(3))))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
+def unpack(typing, table, count):
+    """The first `count` (a literal) integers of a table, as a tuple."""
+    kind = types.UniTuple(types.intp, count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        emit = _Emit(context, builder, types.int64)
+        values = [emit.integer(arguments[0], I64(i)) for i in range(kind.count)]
+        return context.make_tuple(builder, kind, values)
+
+    return kind(types.intp, count), generate
+
+
+@intrinsic
+def scalar(typing, zero, table, index):
+    """table[index] of the address of an array of 64-bit floats, in zero's dtype."""
+
+    def generate(context, builder, signature, arguments):
+        wide = _Emit(context, builder, types.float64)
+        value = wide.load(builder.add(arguments[1], builder.shl(arguments[2], I64(3))), wide.scalar)
+        return context.cast(builder, value, types.float64, zero)
+
+    return zero(zero, types.intp, types.intp), generate
