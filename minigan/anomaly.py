@@ -7,6 +7,7 @@ Stands on NumPy alone; autograd.py asks it. Not for everyday use: it keeps a lin
 """
 
 import contextlib
+import os
 import traceback
 import weakref
 from pathlib import Path
@@ -15,11 +16,15 @@ import numpy as np
 
 active = False
 _lines = weakref.WeakKeyDictionary()  # tensor -> the user's line that made it
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class AnomalyError(FloatingPointError):
-    """The first non-finite value, with the op and the line that made it."""
+    """The first non-finite value.  what: the op and what it gave; line: the caller's line that ran the op forward."""
+
+    def __init__(self, what, line):
+        super().__init__(f"{what}; made by {line}")
+        self.what, self.line = what, line
 
 
 @contextlib.contextmanager
@@ -40,7 +45,7 @@ def check_output(name, y):
     _lines[y] = line
     bad = _non_finite(y.data)
     if bad:
-        raise AnomalyError(f"{name}: its result has {bad} (shape {y.shape}); made by {line}")
+        raise AnomalyError(f"{name}: its result has {bad} (shape {y.shape})", line)
 
 
 def check_gradients(node, gradients):
@@ -48,8 +53,17 @@ def check_gradients(node, gradients):
     for x in node.inputs:
         bad = _non_finite(gradients[x].data) if x in gradients else None
         if bad:
-            line = _lines.get(node, "a line outside of anomaly()")
-            raise AnomalyError(f"{node.op.name}: the gradient that it passes back has {bad} (shape {x.shape}); made by {line}")
+            what = f"{node.op.name}: the gradient that it passes back has {bad} (shape {x.shape})"
+            raise AnomalyError(what, _line(node))
+
+
+def in_gradient(node, error):
+    """The error of an op that a VJP ran, told as an error of the node whose VJP it was, with the node's line."""
+    return AnomalyError(f"{node.op.name}: in its gradient, {error.what}", _line(node))
+
+
+def _line(node):
+    return _lines.get(node, "a line outside of anomaly()")
 
 
 def _non_finite(array):

@@ -188,7 +188,11 @@ def grad(y, xs, gy=None, *, create_graph=False):
             gy = gradients.get(node) if node in targets else gradients.pop(node, None)
             if gy is None:
                 continue
-            for x, gx in node.op.pullback(gy, node, needed):
+            try:
+                pairs = node.op.pullback(gy, node, needed)
+            except anomalies.AnomalyError as error:
+                raise anomalies.in_gradient(node, error) from None
+            for x, gx in pairs:
                 if gx.data.shape != x.data.shape or gx.data.dtype is not x.data.dtype and gx.dtype != x.dtype:
                     raise _wrong_gradient(node, x, gx)
                 gradients[x] = gradients[x] + gx if x in gradients else gx
@@ -314,4 +318,5 @@ def _explained(op, inputs, options, error):
         wants = ", ".join(op.arguments) + "".join(f", {name}=..." for name in op.defaults)
         return TypeError(f"{op.name}: got {len(inputs)} array(s), wants ({wants}); options are keywords")
     got = ", ".join(f"{x.shape} {x.dtype}" for x in inputs)
-    return type(error)(f"{op.name}: {text} (inputs {got}{''.join(f', {k}={v!r}' for k, v in options.items())})")
+    got += "".join(f", {k}={v!r}" for k, v in options.items() if not hasattr(v, "shape"))
+    return type(error)(f"{op.name}: {text} (inputs {got})")
