@@ -49,7 +49,8 @@ def batch_norm(x, gamma, beta, *, eps=1e-5, slope=1.0):
     slope        1: no activation; 0: ReLU; between: leaky ReLU of that slope
     Errors: ValueError when there is only one value per channel, whose variance says nothing.
     """
-    x, gamma, beta = as_tensor(x), as_tensor(gamma), as_tensor(beta)
+    x = as_tensor(x)
+    gamma, beta = as_tensor(gamma, like=x), as_tensor(beta, like=x)
     return batch_norm_fused(x, gamma, beta, eps=eps, slope=slope, moments=kernels.batch_norm_moments(x.data))
 
 
