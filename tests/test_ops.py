@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import minigan as mg
 from minigan import ops
-from minigan.autograd import Op, _history, _record
+from minigan.autograd import Op, _history
 from minigan.ops import table
 from minigan.testing import gradcheck, strategies
 
@@ -34,9 +34,7 @@ def ops_in(y):
 
 def inputs(row, dtype=np.float64, seed=0):
     drawn = row.draw(np.random.default_rng(seed))
-    return [
-        mg.tensor(x.astype(dtype), requires_grad=True) if x.dtype.kind == "f" else mg.tensor(x) for x in drawn
-    ]
+    return [mg.tensor(x.astype(dtype), requires_grad=True) if x.dtype.kind == "f" else mg.tensor(x) for x in drawn]
 
 
 # ------------------------------------------------------------------------------------------- the table is whole
@@ -259,7 +257,9 @@ def test_values(key):
     assert rows
     for row in rows:
         arrays = row.draw(np.random.default_rng(0))
-        np.testing.assert_allclose(row.function(*map(mg.tensor, arrays)).data, VALUES[key](*arrays), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(
+            row.function(*map(mg.tensor, arrays)).data, VALUES[key](*arrays), rtol=1e-11, atol=1e-12
+        )
 
 
 def test_conv2d_is_the_sum_that_its_page_says(rng):
@@ -353,7 +353,9 @@ def test_comparisons_give_masks():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("f", [lambda x: ops.relu(x[0]), lambda x: ops.leaky_relu(x.mean() - 1), lambda x: x.max() * x[1]])
+@pytest.mark.parametrize(
+    "f", [lambda x: ops.relu(x[0]), lambda x: ops.leaky_relu(x.mean() - 1), lambda x: x.max() * x[1]]
+)
 def test_results_without_axes_are_arrays_like_all_others(f, rng):
     """NumPy's own functions turn () arrays into numbers, which no kernel takes."""
     x = mg.tensor(rng.normal(size=3) + 3, requires_grad=True)

@@ -42,8 +42,8 @@ def gradcheck(f, inputs, *, order=1, eps=1e-5, atol=1e-9, rtol=1e-7, seed=0):
     """Check the derivatives of f, up to `order`, against central differences along random directions.
 
     f        a function of tensors that returns one tensor: an op, a layer, a loss
-    inputs   its arguments: arrays or tensors. Floating ones are copied to float64 and differentiated; integers and
-             booleans are held fixed
+    inputs   a list of its arguments: arrays or tensors. Floating ones are copied to float64 and differentiated;
+             integers and booleans are held fixed
     order    1 checks gradients, 2 the gradients of gradients too, 3 theirs
     eps      step of the differences; where that fails, eps/10 and eps/100 may pass: a kink was nearer than eps
     atol, rtol   the error may be atol + rtol·Σ|terms|, plus what rounding f's values costs at that step
