@@ -117,13 +117,15 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def forward(self, x):
-        layers = iter(self.layers)
-        for layer, following in zip(layers, [*self.layers[1:], None]):
-            if getattr(layer, "fuses_slope", False) and getattr(following, "slope", None) is not None:
+        i = 0
+        while i < len(self.layers):
+            layer, following = self.layers[i], self.layers[i + 1] if i + 1 < len(self.layers) else None
+            if getattr(layer, "fuses_slope", False) and isinstance(getattr(following, "slope", None), float):
                 x = layer(x, slope=following.slope)
-                next(layers)
+                i += 2
             else:
                 x = layer(x)
+                i += 1
         return x
 
     def _children(self):
