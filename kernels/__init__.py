@@ -73,17 +73,19 @@ def matmul(a, b):
 
 def add(a, b):
     """a + b, broadcast."""
-    return _backend("add", a, b).add(a, b) if a.shape == b.shape else a + b
+    return _backend("add", a, b).add(a, b) if a.shape == b.shape != () else a + b
 
 
 def leaky_relu(x, *, slope=0.2):
     """x where x > 0, else slope·x."""
-    return _backend("leaky_relu", x).leaky_relu(x, slope=slope)
+    backend = _backend("leaky_relu", x) if x.ndim else reference
+    return backend.leaky_relu(x, slope=slope)
 
 
 def leaky_relu_backward(gy, x, *, slope=0.2):
     """gy where x > 0, else slope·gy."""
-    return _backend("leaky_relu_backward", gy, x).leaky_relu_backward(gy, x, slope=slope)
+    backend = _backend("leaky_relu_backward", gy, x) if x.ndim else reference
+    return backend.leaky_relu_backward(gy, x, slope=slope)
 
 
 def batch_norm_moments(x):
