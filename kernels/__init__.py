@@ -19,7 +19,7 @@ from . import reference, shapes
 
 __all__ = [
     "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "matmul", "rmsprop", "sgd",
+    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "rmsprop", "sgd",
 ]  # fmt: skip
 
 _FAST = (np.dtype(np.float32), np.dtype(np.float64))
@@ -33,7 +33,8 @@ def _backend(kernel, *arrays):
     first = arrays[0]
     for array in arrays:
         if not isinstance(array, np.ndarray):
-            raise TypeError(f"{kernel}: wants NumPy arrays, got {type(array).__module__}.{type(array).__name__}")
+            what = f"{type(array).__module__}.{type(array).__name__}"
+            raise TypeError(f"{kernel}: wants NumPy arrays, got {what}; there are no CUDA kernels yet")
         if array.dtype != first.dtype:
             raise TypeError(f"{kernel}: arrays of one dtype, please, got {', '.join(str(a.dtype) for a in arrays)}")
     if _choice == "reference" or first.dtype not in _FAST:
@@ -69,6 +70,17 @@ def matmul(a, b):
     """Matrix product (..., M, K) · (..., K, N) → (..., M, N), batch axes broadcast."""
     shapes.matmul(a.shape, b.shape)
     return _backend("matmul", a, b).matmul(a, b)
+
+
+def linear(x, w, b, *, slope=1.0):
+    """leaky_relu(x · w + b): x (N, K), w (K, M), b (M,) → (N, M); slope 1: no activation, 0: ReLU."""
+    shapes.linear(x.shape, w.shape, b.shape)
+    return _backend("linear", x, w, b).linear(x, w, b, slope=slope)
+
+
+def linear_backward(gy, y, x, w, *, slope=1.0, needs=(True, True)):
+    """(gx, gw, gb) of linear for the incoming gradient gy; gx and gw are None where not needed. slope ≥ 0."""
+    return _backend("linear_backward", gy, y, x, w).linear_backward(gy, y, x, w, slope=slope, needs=needs)
 
 
 def add(a, b):

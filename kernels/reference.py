@@ -42,6 +42,20 @@ def matmul(a, b):
     return np.einsum("...mk,...kn->...mn", a, b)
 
 
+def linear(x, w, b, *, slope):
+    """leaky_relu(x · w + b)"""
+    return leaky_relu(matmul(x, w) + b, slope=slope)
+
+
+def linear_backward(gy, y, x, w, *, slope, needs):
+    """(gx, gw, gb), where h = gy behind the activation (y > 0 exactly where its input was, for slope ≥ 0):
+
+    gx = h · wᵀ,   gw = xᵀ · h,   gb = Σ h over the rows
+    """
+    h = leaky_relu_backward(gy, y, slope=slope)
+    return matmul(h, w.T) if needs[0] else None, matmul(x.T, h) if needs[1] else None, h.sum(0)
+
+
 def add(a, b):
     """a + b, broadcast"""
     return np.add(a, b)

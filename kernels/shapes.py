@@ -95,6 +95,12 @@ def matmul(a, b):
     return a[-2], a[-1], b[-1]
 
 
+def linear(x, w, b):
+    """Check a linear layer of shapes x (N, K), w (K, M) and b (M,)."""
+    if len(x) != 2 or len(w) != 2 or x[1] != w[0] or b != (w[1],):
+        raise ValueError(f"linear: wants x (N, K), w (K, M) and b (M,), got {x}, {w} and {b}")
+
+
 def batch_norm(x, gamma, beta):
     """The number of values per channel of a batch norm of shape x."""
     channels = x[-1] if len(x) > 1 else 0

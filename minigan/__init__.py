@@ -2,12 +2,12 @@
 
 A GAN's loss is a formula, a formula is a line of code, a line of code is an op, an op is a kernel.
 
-Reading order: examples/01_gan_ring.py → gan/losses.py → autograd.py → ops/conv.py → kernels/reference.py → kernels/cpu/.
+Reading order: examples/01_gan_ring.py → autograd.py → ops/conv.py → kernels/reference.py → kernels/cpu/.
 """
 
 __version__ = "0.1.0"
 
-from . import kernels, nn, ops, optim, testing
+from . import checkpoint, data, gan, kernels, metrics, nn, ops, optim, plot, run, testing
 from .anomaly import AnomalyError, anomaly
 from .autograd import grad, no_grad, op
 from .device import DeviceError
@@ -16,6 +16,7 @@ from .tensor import Tensor, tensor
 from .testing import GradientError, gradcheck
 
 __all__ = [
-    "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "grad", "gradcheck", "graph", "kernels", "nn",
-    "no_grad", "op", "ops", "optim", "tensor", "testing",
+    "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "checkpoint", "data", "gan", "grad",
+    "gradcheck", "graph", "kernels", "metrics", "nn", "no_grad", "op", "ops", "optim", "plot", "run", "tensor",
+    "testing",
 ]  # fmt: skip

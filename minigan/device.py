@@ -43,15 +43,12 @@ def cupy_or_error(why="device 'cuda'"):
 
 
 def resolve(device):
-    """'cpu' or 'cuda' for a name that may also be None (cpu) or 'auto' (cuda where it works, else cpu)."""
-    if device in (None, "cpu"):
+    """'cpu' or 'cuda' for a name that may also be None or 'auto'.
+
+    'auto' is the CPU for now: the convolutions have no CUDA kernels yet.
+    """
+    if device in (None, "cpu", "auto"):
         return "cpu"
-    if device == "auto":
-        try:
-            cupy_or_error()
-        except DeviceError:
-            return "cpu"
-        return "cuda"
     if device == "cuda":
         cupy_or_error()
         return "cuda"

@@ -321,3 +321,20 @@ def _version(package):
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return getattr(sys.modules.get(package), "__version__", None) or importlib.metadata.version(package)
     return None
+
+
+def main(train, parser):
+    """Run an example: parse its arguments, train, and exit with 0 (PASS), 1 (FAIL) or 2 (one sentence says why not).
+
+    train   function of the arguments; True if what it measured is what the paper says
+    With --smoke, steps are cut to a few and the verdict does not count.
+    """
+    args = parser.parse_args()
+    if args.smoke:
+        args.steps = min(args.steps, 20)
+    try:
+        passed = train(args)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error if os.environ.get("MINIGAN_TRACEBACK") else None
+    raise SystemExit(0 if passed or args.smoke else 1)

@@ -13,12 +13,12 @@ Twins: ../reference.py, the same names. Read conv.py first.
 
 from ..reference import sgd
 from .conv import conv2d, conv2d_weight, conv_transpose2d
-from .elementwise import add, leaky_relu, leaky_relu_backward
+from .elementwise import add, leaky_relu, leaky_relu_backward, linear, linear_backward
 from .matmul import matmul
 from .norm import batch_norm, batch_norm_backward, batch_norm_moments
 from .optim import adam, rmsprop
 
 __all__ = [
     "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "matmul", "rmsprop", "sgd",
+    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "rmsprop", "sgd",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Elementwise kernels: leaky ReLU and its gradient on images that go into a convolution, and the sum of two gradients.
+"""Elementwise kernels: leaky ReLU and its gradient, a linear layer's bias and activation, the sum of two gradients.
 
 Results that are images come with a margin of zeros (memory.py), so that the convolution behind them copies nothing.
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from . import memory
 from .jit import Kernel, threads
+from .matmul import matmul
 from .norm import SMALL, result
 from .tile import peek, poke, scalar, unpack
 
@@ -28,12 +29,65 @@ def leaky_rows(zero, table, task):
 
 
 @Kernel
+def shift_rows(zero, table, task):
+    """y = leaky(y + b), in place; rows of y dense."""
+    y, rows, length, b, numbers, size, parts = unpack(table, 7)
+    slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
+    for r in range(rows * task // parts, rows * (task + 1) // parts):
+        row = y + size * r * length
+        for k in range(length):
+            v = peek(zero, row + size * k) + peek(zero, b + size * k)
+            poke(row + size * k, v * (one if v > zero else slope))
+    return 0
+
+
+@Kernel
+def mask_rows(zero, table, task):
+    """h = g where y > 0, else slope·g, and the sum of its rows; one task, rows dense."""
+    g, y, h, rows, length, total, numbers, size = unpack(table, 8)
+    slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
+    for k in range(length):
+        poke(total + size * k, zero)
+    for r in range(rows):
+        base = size * r * length
+        for k in range(length):
+            v = peek(zero, g + base + size * k) * (one if peek(zero, y + base + size * k) > zero else slope)
+            poke(h + base + size * k, v)
+            cell = total + size * k
+            poke(cell, peek(zero, cell) + v)
+    return 0
+
+
+@Kernel
 def add_all(zero, table, task):
     """y = a + b over this task's share of contiguous arrays."""
     a, b, y, count, size, parts = unpack(table, 6)
     for k in range(count * task // parts, count * (task + 1) // parts):
         poke(y + size * k, peek(zero, a + size * k) + peek(zero, b + size * k))
     return 0
+
+
+def linear(x, w, b, *, slope):
+    """leaky_relu(x · w + b)"""
+    y = matmul(x, w)
+    tasks = 1 if y.size < SMALL else threads()
+    numbers = np.array([slope, 1.0])
+    shift_rows(
+        y.dtype, tasks, memory.address(y), *y.shape, memory.address(b), memory.address(numbers), y.itemsize, tasks
+    )
+    return y
+
+
+def linear_backward(gy, y, x, w, *, slope, needs):
+    """(gx, gw, gb): see ../reference.py:linear_backward"""
+    gy, y = np.ascontiguousarray(gy), np.ascontiguousarray(y)
+    h, g_b = memory.empty_like(gy), np.empty(gy.shape[1], gy.dtype)
+    numbers = np.array([slope, 1.0])
+    mask_rows(
+        y.dtype, 1, memory.address(gy), memory.address(y), memory.address(h), *y.shape, memory.address(g_b),
+        memory.address(numbers), y.itemsize,
+    )  # fmt: skip
+    return matmul(h, w.T) if needs[0] else None, matmul(x.T, h) if needs[1] else None, g_b
 
 
 def leaky_relu(x, *, slope):

@@ -11,6 +11,7 @@ Stands on tile.py. Read conv.py next, which says what to put where.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from . import memory
 from .jit import Kernel, threads
@@ -19,6 +20,7 @@ from .tile import ROWS, copy_row, enter, entry, gather_tile, outer_tile, peek, p
 
 CHUNK = 384  # rows of A that a task walks before the next panel: their windows and one panel fit in the L2 cache
 SMALL = 1 << 13  # numbers in a panel below which one thread is faster than two
+WORTH_SHARING = 1 << 20  # multiply-adds from which on a second thread pays
 BLOCK = 256  # pixels that `outer` sums in registers before it goes back to memory
 
 
@@ -27,32 +29,52 @@ def columns(itemsize):
     return VECTORS * lanes(itemsize)
 
 
+@register_jitable
+def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, size):
+    """b[q, j] = a[q·inner_step + j·column_step] for q < inner, j < n; 0 for n ≤ j < wide."""
+    lane = wide // VECTORS
+    done = 0
+    if n == wide and column_step == 1:
+        for q in range(inner):
+            copy_row(zero, a + size * q * inner_step, b + size * q * wide)
+        done = inner
+    elif n == wide and inner_step == 1:
+        done = inner // lane * lane
+        for q in range(0, done, lane):
+            for j in range(0, wide, lane):
+                transpose_tile(zero, a + size * (q + j * column_step), column_step, b + size * (q * wide + j), wide)
+    for q in range(done, inner):
+        for j in range(n):
+            poke(b + size * (q * wide + j), peek(zero, a + size * (q * inner_step + j * column_step)))
+        for j in range(n, wide):
+            poke(b + size * (q * wide + j), zero)
+
+
+@register_jitable
+def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wide, size, edge, own):
+    """One panel b of `here` columns for `count` rows of a: full tiles go straight to y, cut ones by way of `edge`."""
+    for m in range(0, count, ROWS):
+        to, at = y, places + 8 * m
+        if here < wide:
+            to, at = edge, own
+        gather_tile(zero, a, rows + 8 * m, runs, pitch, length, b, to, at)
+        if here < wide:
+            for i in range(ROWS):
+                for k in range(here):
+                    value = peek(zero, edge + size * (i * wide + k))
+                    poke(y + size * (entry(places, m + i) + k), value)
+
+
 @Kernel
 def pack(zero, table, task):
     """packed[panel, tap·inner + q, j] = source[taps[tap] + q·inner_step + (panel·wide + j)·column_step], 0 beyond width."""
     source, taps, count, inner, inner_step, width, column_step, packed, wide, size, tasks = unpack(table, 11)
-    lane = wide // VECTORS
     units = (width + wide - 1) // wide * count
     for unit in range(units * task // tasks, units * (task + 1) // tasks):
         panel, tap = unit // count, unit % count
         a = source + size * (entry(taps, tap) + panel * wide * column_step)
         b = packed + size * unit * inner * wide
-        n = min(wide, width - panel * wide)
-        done = 0
-        if n == wide and column_step == 1:
-            for q in range(inner):
-                copy_row(zero, a + size * q * inner_step, b + size * q * wide)
-            done = inner
-        elif n == wide and inner_step == 1:
-            done = inner // lane * lane
-            for q in range(0, done, lane):
-                for j in range(0, wide, lane):
-                    transpose_tile(zero, a + size * (q + j * column_step), column_step, b + size * (q * wide + j), wide)
-        for q in range(done, inner):
-            for j in range(n):
-                poke(b + size * (q * wide + j), peek(zero, a + size * (q * inner_step + j * column_step)))
-            for j in range(n, wide):
-                poke(b + size * (q * wide + j), zero)
+        pack_panel(zero, a, inner, inner_step, min(wide, width - panel * wide), column_step, b, wide, size)
     return 0
 
 
@@ -84,18 +106,40 @@ def gather(zero, table, task):
                 if i == height:
                     n, i = n + 1, 0
     for panel in range(panels * group // groups, panels * (group + 1) // groups):
-        here = min(wide, outputs - panel * wide)
-        target = y + size * panel * wide
-        for m in range(0, last - first, ROWS):
-            to, at = target, places + 8 * m
-            if here < wide:
-                to, at = edge, own
-            gather_tile(zero, a, rows + 8 * m, runs, pitch, length, b + panel * panel_bytes, to, at)
-            if here < wide:
-                for i in range(ROWS):
-                    for k in range(here):
-                        value = peek(zero, edge + size * (i * wide + k))
-                        poke(target + size * (entry(places, m + i) + k), value)
+        walk_rows(
+            zero, a, rows, places, last - first, runs, pitch, length, b + panel * panel_bytes,
+            y + size * panel * wide, min(wide, outputs - panel * wide), wide, size, edge, own,
+        )  # fmt: skip
+    return 0
+
+
+@Kernel
+def product(zero, table, task):
+    """y[m, n] = Σ_k a[m, k] · b[k, n], y contiguous and a's rows too; small enough that each task packs its own b."""
+    a, b, y, height, depth, width, a_row, b_row, b_step, wide, size, chunks, groups = unpack(table, 13)
+    work, work_bytes = unpack(table + 8 * 13, 2)
+    tiles = (height + ROWS - 1) // ROWS
+    panels = (width + wide - 1) // wide
+    chunk, group = task // groups, task % groups
+    first, last = tiles * chunk // chunks * ROWS, tiles * (chunk + 1) // chunks * ROWS
+    packed = work + task * work_bytes
+    edge = packed + size * depth * wide
+    own = edge + size * ROWS * wide
+    rows = own + 8 * ROWS
+    places = rows + 8 * (last - first)
+    for i in range(ROWS):
+        enter(own, i, i * wide)
+    for m in range(last - first):
+        row = min(first + m, height - 1)
+        enter(rows, m, row * a_row)
+        enter(places, m, row * width)
+    for panel in range(panels * group // groups, panels * (group + 1) // groups):
+        here = min(wide, width - panel * wide)
+        pack_panel(zero, b + size * panel * wide * b_step, depth, b_row, here, b_step, packed, wide, size)
+        walk_rows(
+            zero, a, rows, places, last - first, 1, 0, depth, packed, y + size * panel * wide, here, wide, size,
+            edge, own,
+        )  # fmt: skip
     return 0
 
 
@@ -188,6 +232,28 @@ def run_gather(dtype, a, panels, y, pixels, a_strides, y_strides, runs, pitch, l
     gather(
         dtype, chunks * groups, a, memory.address(panels), y, *pixels, *a_strides, *y_strides,
         runs, pitch, length, outputs, wide, size, chunks, groups, memory.address(work), work_bytes,
+    )  # fmt: skip
+
+
+def run_product(a, b, y):
+    """`product` of matrices whose rows (of a and y) are contiguous, cut for the threads when that pays."""
+    (height, depth), width, size = a.shape, b.shape[1], a.itemsize
+    wide = columns(size)
+    panels, tiles = -(-width // wide), -(-height // ROWS)
+    chunks = groups = 1
+    if height * depth * width > WORTH_SHARING:
+        workers = threads()
+        if panels % workers == 0:
+            groups = workers
+        else:
+            chunks = min(workers, tiles)
+    work_bytes = _whole_lines(size * wide * (depth + ROWS) + 8 * ROWS + 16 * ROWS * (tiles // chunks + 1))
+    work = memory.empty((chunks * groups * work_bytes,), np.uint8)
+    b_row, b_step = b.strides
+    product(
+        a.dtype, chunks * groups, memory.address(a), memory.address(b), memory.address(y), height, depth, width,
+        a.strides[0] // size, b_row // size, b_step // size, wide, size, chunks, groups, memory.address(work),
+        work_bytes,
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ Twin: ../reference.py:matmul.  Stands on gemm.py.
 import numpy as np
 
 from . import memory
-from .gemm import packed_panels, run_gather, run_outer
-from .images import strides
+from .gemm import packed_panels, run_gather, run_outer, run_product
+
+OWN_PANELS = 1 << 18  # numbers of b up to which each task packs for itself
 
 
 def matmul(a, b):
@@ -28,25 +29,25 @@ def matmul(a, b):
 
 
 def _into(y, a, b):
-    m, k = a.shape
-    n = b.shape[1]
+    (m, k), n = a.shape, b.shape[1]
     if not (m and k and n):
         y[...] = 0
-        return
-    (a_row, a_step), (b_row, b_step) = strides(a), strides(b)
-    if a_step != 1 and a_row == 1 and m > 1:
-        if b_step != 1 and n > 1:
+    elif a.strides[1] == a.itemsize or k == 1:
+        _rows_into(y, a, b)
+    elif a.strides[0] == a.itemsize:
+        if b.strides[1] != b.itemsize and n > 1:
             b = np.ascontiguousarray(b)
-            b_row = n
-        a, b, y = _addresses(a, b, y)
-        return run_outer(y[1], a[0], b[0], y[0], (1, 1, k), (0, 0, a_step), (0, 0, b_row), np.arange(m), n)
-    if a_step != 1 and k > 1:
-        a = np.ascontiguousarray(a)
-        a_row = k
-    panels = packed_panels(b, [0], k, b_row, n, b_step)
-    a, y = _addresses(a, y)
-    return run_gather(y[1], a[0], panels, y[0], (m, 1, 1), (a_row, 0, 0), (n, 0, 0), 1, 0, k, n)
+        steps = (0, 0, a.strides[1] // a.itemsize), (0, 0, b.strides[0] // b.itemsize)
+        addresses = memory.address(a), memory.address(b), memory.address(y)
+        run_outer(a.dtype, *addresses, (1, 1, k), *steps, np.arange(m), n)
+    else:
+        _rows_into(y, np.ascontiguousarray(a), b)
 
 
-def _addresses(*arrays):
-    return [(memory.address(x), x.dtype, x) for x in arrays]
+def _rows_into(y, a, b):
+    (m, k), n = a.shape, b.shape[1]
+    if n * k < OWN_PANELS:
+        return run_product(a, b, y)
+    panels = packed_panels(b, [0], k, b.strides[0] // b.itemsize, n, b.strides[1] // b.itemsize)
+    steps = (a.strides[0] // a.itemsize, 0, 0), (n, 0, 0)
+    return run_gather(a.dtype, memory.address(a), panels, memory.address(y), (m, 1, 1), *steps, 1, 0, k, n)

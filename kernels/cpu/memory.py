@@ -10,12 +10,13 @@ inside a larger block whose margin is zero (`with_margin`); the convolution sees
 Stands on NumPy. Read conv.py next.
 """
 
+import ctypes
 import sys
 import threading
 
 import numpy as np
 
-SMALL = 1 << 15  # bytes below which NumPy's own allocator is as good
+SMALL = 1 << 17  # bytes below which NumPy's own allocator is as good
 KEEP = 1 << 28  # bytes of unused blocks that are kept at most
 _ALIGN = 64
 
@@ -99,6 +100,15 @@ def margin(x):
     return known[3] if known is not None and known[:3] == (address(x), x.shape, x.strides) else 0
 
 
-def address(x):
-    """Where an array's first number lies."""
+def _slow_address(x):
     return x.__array_interface__["data"][0]
+
+
+def _fast_address(x):
+    return _integer_at(id(x) + _HEADER).value
+
+
+_HEADER, _integer_at = object.__basicsize__, ctypes.c_ssize_t.from_address
+_probe = np.empty(1)
+# NumPy's C API fixes `data` as an array's first field behind the object header: ten times as fast as asking the array
+address = _fast_address if _fast_address(_probe) == _slow_address(_probe) else _slow_address

@@ -19,7 +19,7 @@ from .jit import Kernel, threads
 from .tile import peek, poke, scalar, unpack
 
 PARTS = 16  # of a reduction over an array too large for one task
-SMALL = 1 << 15  # numbers below which one task is faster than two
+SMALL = 1 << 17  # numbers below which one task is faster than two
 
 
 @Kernel

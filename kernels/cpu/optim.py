@@ -13,7 +13,7 @@ from . import memory
 from .jit import Kernel, threads
 from .tile import entry, peek, poke, scalar, unpack
 
-SMALL = 1 << 15  # numbers below which one task is faster than two
+SMALL = 1 << 17  # numbers below which one task is faster than two
 
 
 @Kernel

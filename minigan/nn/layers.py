@@ -22,10 +22,12 @@ class Linear(Module):
     def __init__(self, in_features, out_features, bias=True, *, rng=None):
         self.weight = uniform((in_features, out_features), in_features, rng)
         self.bias = uniform(out_features, in_features, rng) if bias else None
+        self.fuses_slope = bias
 
-    def forward(self, x):
-        y = ops.matmul(as_tensor(x), self.weight)
-        return y if self.bias is None else y + self.bias
+    def forward(self, x, *, slope=1.0):
+        if self.bias is None:
+            return ops.matmul(as_tensor(x), self.weight)
+        return ops.linear(x, self.weight, self.bias, slope=slope)
 
     def describe(self):
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}{'' if self.bias is not None else ', bias=False'}"
@@ -145,7 +147,7 @@ class LeakyReLU(Module):
     """x where x > 0, else slope·x."""
 
     def __init__(self, slope=0.01):
-        self.slope = slope
+        self.slope = float(slope)
 
     def forward(self, x):
         return ops.leaky_relu(x, slope=self.slope)

@@ -2,7 +2,7 @@
 
 A tensor that is an attribute of a module is part of its state: with requires_grad it is a parameter, without it a
 buffer (a running mean). Modules, and lists of modules, that are attributes are walked in the order they were set, so
-that names read as the code does: "layers.0.weight".
+that names read as the code does: "critic.conv.weight", and "0.weight" in a Sequential.
 
 Stands on tensor.py. Read layers.py next.
 """
@@ -106,8 +106,8 @@ class Module:
 class Sequential(Module):
     """Modules one after another.
 
-    A batch norm followed by a ReLU or leaky ReLU runs as one kernel: the norm is told the slope, the activation is
-    skipped. The numbers are the same.
+    A batch norm or linear layer followed by a ReLU or leaky ReLU runs as one kernel: the layer is told the slope, the
+    activation is skipped. The numbers are the same.
     """
 
     def __init__(self, *layers):

@@ -36,7 +36,7 @@ from .elementwise import (
     tanh,
     where,
 )
-from .matmul import matmul
+from .matmul import linear, matmul
 from .norm import batch_norm, instance_norm, layer_norm
 from .pool import avg_pool2d, upsample_nearest2d
 from .reduce import log_softmax, logsumexp, max, mean, softmax, sum
@@ -57,7 +57,7 @@ from .shape import (
 __all__ = [
     "abs", "add", "avg_pool2d", "batch_norm", "broadcast_to", "clip", "concatenate", "conv2d", "conv2d_weight",
     "conv_transpose2d", "copy_to", "divide", "dropout", "exp", "getitem", "instance_norm", "layer_norm", "leaky_relu",
-    "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative", "pad",
+    "linear", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative", "pad",
     "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "subtract", "sum", "sum_to",
     "swapaxes", "take", "tanh", "transpose", "upsample_nearest2d", "where",
 ]  # fmt: skip

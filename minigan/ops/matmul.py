@@ -1,10 +1,11 @@
-"""Matrix products, batched: matmul and the rule that its two VJPs are matrix products again.
+"""Matrix products, batched: matmul, whose two VJPs are matrix products again, and the linear layer made of one.
 
 Stands on kernels/ (`kernels.matmul`, the register tile that also serves the convolutions). Read conv.py next.
 """
 
 from .. import kernels
-from ..autograd import op
+from ..autograd import as_tensor, fused, op
+from .elementwise import leaky_relu
 from .shape import reshape, swapaxes, unbroadcast
 
 
@@ -31,3 +32,37 @@ def matmul(a, b):
         rows = () if a.ndim == 1 else y.shape[-2:-1]
         y = reshape(y, shape=y.shape[:-2] + rows + (() if b.ndim == 1 else y.shape[-1:]))
     return y
+
+
+def linear_composite(x, w, b, *, slope):
+    """What `linear_fused` computes, in ops that are differentiable to any order."""
+    y = matrix_product(x, w) + b
+    return y if slope == 1.0 else leaky_relu(y, slope=slope)
+
+
+@fused(linear_composite)
+def linear_fused(x, w, b, *, slope):
+    """A linear layer and the leaky ReLU behind it, in one."""
+    return kernels.linear(x, w, b, slope=slope)
+
+
+def _linear_backward(gy, y, x, w, b, *, needs, slope):
+    return kernels.linear_backward(gy, y, x, w, slope=slope, needs=needs)
+
+
+linear_fused.backward = _linear_backward
+
+
+def linear(x, w, b, *, slope=1.0):
+    """A linear layer, and optionally the activation behind it: leaky_relu(x · w + b).
+
+    x  (..., K);  w  (K, M);  b  (M,)  →  (..., M)
+    slope  1: no activation; 0: ReLU; between: leaky ReLU of that slope
+    """
+    x = as_tensor(x)
+    if not slope >= 0:
+        raise ValueError(f"linear: slope must be 0 or more, got {slope}")
+    if x.ndim == 2:
+        return linear_fused(x, w, b, slope=slope)
+    rows = reshape(x, shape=(-1, x.shape[-1]))
+    return reshape(linear_fused(rows, w, b, slope=slope), shape=(*x.shape[:-1], w.shape[1]))
