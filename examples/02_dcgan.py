@@ -1,0 +1,108 @@
+"""DCGAN: two convolutional networks that learn images.
+
+    G : z ∈ R¹⁰⁰ → image        projected to a 4x4 image of many channels, doubled at every transposed convolution
+    D : image → a logit l        halved at every strided convolution; D(x) = σ(l) is the probability that x is real
+
+    D minimises   ½ E[-log D(x)] + ½ E[-log(1 - D(G(z)))]
+    G minimises   E[-log D(G(z))]
+
+    Radford, Metz and Chintala 2015 (networks, Adam 2e-4 with β₁ = 0.5, weights N(0, 0.02)); Goodfellow et al. 2014,
+    Algorithm 1 and section 3 (losses).
+
+    python examples/02_dcgan.py                                  # letters and digits, about three minutes on two cores
+    python examples/02_dcgan.py --data fashion-mnist --size 28   # garments, under ten minutes
+    python examples/02_dcgan.py --data folder:PATH --size 64     # your own images
+
+Look at samples.gif in the run's folder. Ctrl-C loses nothing: the same command with --resume goes on, to the last bit
+as if it had never stopped.
+"""
+
+import numpy as np
+
+import minigan as mg
+from minigan.data import Batches, load
+from minigan.gan import algorithm1
+from minigan.gan.networks import dcgan_discriminator, dcgan_generator
+from minigan.metrics import pixel_frechet, spread
+from minigan.ops import mean, sigmoid, softplus
+from minigan.optim import Adam
+from minigan.run import Run, arguments, main, verdict
+
+LATENT = 100
+
+
+def train(args):
+    rng = np.random.default_rng(args.seed)
+    source = load(args.data, size=args.size)
+    batches = Batches(source, args.batch, np.random.default_rng(args.seed + 1))
+    channels = source.shape[-1]
+    G = dcgan_generator(args.size, channels, rng, latent=LATENT, width=args.width).to(args.device)
+    D = dcgan_discriminator(args.size, channels, rng, width=args.width).to(args.device)
+    opt_G, opt_D = Adam(G.parameters(), args.lr, betas=(0.5, 0.999)), Adam(D.parameters(), args.lr, betas=(0.5, 0.999))
+
+    def noise(n):
+        return mg.tensor(rng.standard_normal((n, LATENT), dtype=np.float32), device=args.device)
+
+    def d_step(real):
+        # detach(): to D, G's images are data. Without it this step would also compute, and throw away, the gradient of
+        # everything that G did to make them.
+        real, fake = mg.tensor(real, device=args.device), G(noise(len(real))).detach()
+        # Two runs of D, not one over both halves: batch norm then sees real and generated images as separate batches.
+        l_real, l_fake = D(real), D(fake)
+        # softplus(-l) = -log σ(l) = -log D(x), and softplus(l) = -log(1 - D(x)): the cross-entropy of a logit, in which
+        # no probability can round to 0 and no logarithm needs a + 1e-8.
+        loss = 0.5 * mean(softplus(-l_real)) + 0.5 * mean(softplus(l_fake))
+        opt_D.step(mg.grad(loss, D.parameters()))
+        return {"loss_D": loss.item(), "D(x)": mean(sigmoid(l_real)).item(), "D(G(z)) 1": mean(sigmoid(l_fake)).item()}
+
+    def g_step():
+        # D runs once more, because it has just learned: G wants the gradient of the D of now. Only G's parameters are
+        # asked for, so that D's weight gradients are not computed at all.
+        l_fake = D(G(noise(args.batch)))
+        loss = mean(softplus(-l_fake))
+        opt_G.step(mg.grad(loss, G.parameters()))
+        return {"loss_G": loss.item(), "D(G(z)) 2": mean(sigmoid(l_fake)).item()}
+
+    fixed = noise(64)
+    parts = dict(G=G, D=D, opt_G=opt_G, opt_D=opt_D, rng=rng, batches=batches)
+    with Run(args.out or f"runs/dcgan-{args.data.partition(':')[0]}", args, resume=args.resume) as run:
+        start = run.restore(**parts)
+        run.checkpoint_on_exit(lambda: parts)
+        steps = algorithm1(d_step, g_step, batches, start=start, steps=args.steps)
+        for t, seen in run.progress(steps, total=args.steps, initial=start, batch_size=args.batch):
+            run.log(t, seen)
+            if t % args.every == 0 or t == args.steps:
+                run.samples(t, generate(G, fixed))
+                run.save(t, **parts)
+        run.finish()
+    fake = np.concatenate([generate(G, noise(100)) for _ in range(10)])
+    return judge(fake, source, args)
+
+
+def generate(G, z):
+    """Images of z, as an array. eval(): running statistics, so that an image depends on its own z alone."""
+    with mg.no_grad():
+        images = G.eval()(z).numpy()
+    G.train()
+    return images
+
+
+def judge(fake, source, args):
+    """1,000 generated images against real ones: means and covariances of their pixels, and how much they differ."""
+    rng = np.random.default_rng(args.seed + 2)
+    real, held_out = (next(Batches(source, min(1000, args.judged), rng)) for _ in range(2))
+    distance, floor = pixel_frechet(real, fake, held_out)
+    ratio = spread(fake) / spread(real)
+    return verdict(
+        [
+            ("Fréchet distance, pixel components", f"< 0.15 (real {floor:.3f})", f"{distance:.3f}", distance < 0.15),
+            ("spread of the images, real = 1", "0.8 to 1.2", f"{ratio:.2f}", 0.8 < ratio < 1.2),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    parser = arguments(__doc__, steps=2500, out="", lr=2e-4, batch=64, width=64, every=100, judged=1000)
+    parser.add_argument("--data", default="glyphs", help="glyphs, fashion-mnist or folder:PATH")
+    parser.add_argument("--size", type=int, default=32, help="pixels along each side: 28, 32 or 64")
+    main(train, parser)
