@@ -80,6 +80,10 @@ def linear(x, w, b, *, slope=1.0):
 
 def linear_backward(gy, y, x, w, *, slope=1.0, needs=(True, True)):
     """(gx, gw, gb) of linear for the incoming gradient gy; gx and gw are None where not needed. slope ≥ 0."""
+    shapes.linear(x.shape, w.shape, w.shape[1:])
+    wanted = (x.shape[0], w.shape[1])
+    shapes.like("linear_backward", "gy", gy.shape, "x · w", wanted)
+    shapes.like("linear_backward", "y", y.shape, "x · w", wanted)
     return _backend("linear_backward", gy, y, x, w).linear_backward(gy, y, x, w, slope=slope, needs=needs)
 
 
@@ -96,6 +100,7 @@ def leaky_relu(x, *, slope=0.2):
 
 def leaky_relu_backward(gy, x, *, slope=0.2):
     """gy where x > 0, else slope·gy."""
+    shapes.like("leaky_relu_backward", "gy", gy.shape, "x", x.shape)
     backend = _backend("leaky_relu_backward", gy, x) if x.ndim else reference
     return backend.leaky_relu_backward(gy, x, slope=slope)
 
@@ -118,6 +123,7 @@ def batch_norm(x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None):
 def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None, needs_x=True):
     """(gx, ggamma, gbeta) of batch_norm for the incoming gradient gy; gx is None without needs_x."""
     shapes.batch_norm(x.shape, gamma.shape, beta.shape)
+    shapes.like("batch_norm_backward", "gy", gy.shape, "x", x.shape)
     backend = _backend("batch_norm_backward", gy, x, gamma, beta)
     if moments is None:
         moments = backend.batch_norm_moments(x)
@@ -125,18 +131,31 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None
     return run(gy, x, gamma, beta, eps=eps, slope=slope, moments=moments, needs_x=needs_x)
 
 
+def _in_place(kernel, params, grads, *states):
+    """The backend for an optimiser's lists; ValueError if they do not match, or cannot be written where they lie."""
+    if any(len(group) != len(params) for group in (grads, *states)):
+        counts = ", ".join(str(len(group)) for group in (params, grads, *states))
+        raise ValueError(f"{kernel}: wants lists of one length (parameters, gradients, states), got {counts}")
+    for p, g, *others in zip(params, grads, *states):
+        for name, array in (("a gradient", g), *(("a state", state) for state in others)):
+            shapes.like(kernel, name, array.shape, "its parameter", p.shape)
+        if not all(array.flags.c_contiguous for array in (p, *others)):
+            raise ValueError(f"{kernel}: changes parameters and states in place and wants them C-contiguous")
+    return _backend(kernel, *params, *grads, *(array for state in states for array in state))
+
+
 def sgd(params, grads, momentum, *, lr, momentum_rate):
     """One step of gradient descent with momentum, in place; lists of arrays, one for each parameter."""
-    run = _backend("sgd", *params, *grads, *momentum).sgd
+    run = _in_place("sgd", params, grads, momentum).sgd
     run(params, grads, momentum, lr=lr, momentum_rate=momentum_rate)
 
 
 def rmsprop(params, grads, squares, *, lr, alpha, eps):
     """One RMSprop step, in place; lists of arrays, one for each parameter."""
-    _backend("rmsprop", *params, *grads, *squares).rmsprop(params, grads, squares, lr=lr, alpha=alpha, eps=eps)
+    _in_place("rmsprop", params, grads, squares).rmsprop(params, grads, squares, lr=lr, alpha=alpha, eps=eps)
 
 
 def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
     """One Adam step, in place; lists of arrays, one for each parameter; `step` counts from 1."""
-    run = _backend("adam", *params, *grads, *ms, *vs).adam
+    run = _in_place("adam", params, grads, ms, vs).adam
     run(params, grads, ms, vs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)

@@ -101,6 +101,12 @@ def linear(x, w, b):
         raise ValueError(f"linear: wants x (N, K), w (K, M) and b (M,), got {x}, {w} and {b}")
 
 
+def like(kernel, name, shape, other, wanted):
+    """Check that one argument of a kernel has the shape that another asks for."""
+    if shape != wanted:
+        raise ValueError(f"{kernel}: {name} must have shape {wanted} as {other} asks, got {shape}")
+
+
 def batch_norm(x, gamma, beta):
     """The number of values per channel of a batch norm of shape x."""
     channels = x[-1] if len(x) > 1 else 0

@@ -14,6 +14,7 @@ import contextlib
 import inspect
 import itertools
 import operator
+import re
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .tensor import Tensor
 _recording = True
 _next_serial = itertools.count(1).__next__
 _by_age = operator.attrgetter("serial")
+_names_a_function = re.compile(r"[a-z]\w*: ").match
 
 
 class Op:
@@ -98,7 +100,8 @@ class Op:
             return self.vjps[argument]
         except KeyError:
             raise NotImplementedError(
-                f"{self.name}: has no VJP for its argument {argument!r}; give one with {self.name}.defvjp({argument}=...)"
+                f"{self.name}: has no VJP for its argument {argument!r}; "
+                f"give one with {self.name}.defvjp({argument}=...)"
             ) from None
 
     def __repr__(self):
@@ -193,7 +196,7 @@ def grad(y, xs, gy=None, *, create_graph=False):
             except anomalies.AnomalyError as error:
                 raise anomalies.in_gradient(node, error) from None
             for x, gx in pairs:
-                if gx.data.shape != x.data.shape or gx.data.dtype is not x.data.dtype and gx.dtype != x.dtype:
+                if gx.data.shape != x.data.shape or (gx.data.dtype is not x.data.dtype and gx.dtype != x.dtype):
                     raise _wrong_gradient(node, x, gx)
                 gradients[x] = gradients[x] + gx if x in gradients else gx
             if anomalies.active:
@@ -273,7 +276,9 @@ def _as_tensors(op, inputs):
 def _incoming(y, gy):
     if gy is None:
         if y.data.size != 1:
-            raise ValueError(f"grad: y has shape {y.shape}; give gy of that shape, or differentiate a scalar (a mean, a sum)")
+            raise ValueError(
+                f"grad: y has shape {y.shape}; give gy of that shape, or differentiate a scalar (a mean, a sum)"
+            )
         return Tensor(devices.array_module(y.data).ones(y.shape, y.dtype))
     gy = as_tensor(gy, like=y)
     if gy.shape != y.shape or gy.dtype != y.dtype:
@@ -300,19 +305,20 @@ def _zeros_like(array):
 def _wrong_gradient(node, x, gx):
     index = next(i for i, other in enumerate(node.inputs) if other is x)
     argument = node.op.arguments[index] if index < len(node.op.arguments) else f"{node.op.variadic}[{index}]"
-    return ValueError(
-        f"{node.op.name}: the VJP for {argument!r} returned {gx.shape} {gx.dtype}, but {argument} is {x.shape} {x.dtype}"
-    )
+    got, wanted = f"{gx.shape} {gx.dtype}", f"{x.shape} {x.dtype}"
+    return ValueError(f"{node.op.name}: the VJP for {argument!r} returned {got}, but {argument} is {wanted}")
 
 
 def _explained(op, inputs, options, error):
-    """The same error; one that does not name the op yet gets the op, its shapes and dtypes in front."""
+    """The same error; one that does not name its function yet gets the op, its shapes and dtypes in front."""
     text = str(error)
     mixed = {x.device for x in inputs}
     if len(mixed) > 1:
         places = ", ".join(f"{name} on {x.device}" for name, x in zip(op.arguments or itertools.count(), inputs))
-        return ValueError(f"{op.name}: inputs are on different devices ({places}); move one with .to('cuda') or .to('cpu')")
-    if text.startswith(f"{op.name}:") or not isinstance(error, ValueError | TypeError | IndexError):
+        return ValueError(
+            f"{op.name}: inputs are on different devices ({places}); move one with .to('cuda') or .to('cpu')"
+        )
+    if _names_a_function(text) or not isinstance(error, ValueError | TypeError | IndexError):
         return error
     if len(inputs) != len(op.arguments) and not op.variadic:
         wants = ", ".join(op.arguments) + "".join(f", {name}=..." for name in op.defaults)
