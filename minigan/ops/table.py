@@ -18,7 +18,7 @@ from .. import ops
 from ..autograd import identity
 from ..kernels import shapes
 from . import elementwise, norm, shape
-from .matmul import matrix_product
+from .matmul import linear_fused, matrix_product
 
 
 class Row(NamedTuple):
@@ -80,6 +80,16 @@ def norm_inputs(*x_shape):
         channels = x_shape[-1]
         shift = rng.uniform(2, 3, channels) * (-1) ** np.arange(channels)
         return [rng.normal(size=x_shape), rng.uniform(0.3, 0.6, channels), shift]
+
+    return draw
+
+
+def linear_inputs(x_shape, features=2):
+    """x, w, b of a linear layer, whose outputs lie away from 0, on both sides of the activation's kink."""
+
+    def draw(rng):
+        shift = rng.uniform(2, 3, features) * (-1) ** np.arange(features)
+        return [rng.uniform(-1, 1, x_shape), rng.uniform(-0.5, 0.5, (x_shape[-1], features)), shift]
 
     return draw
 
@@ -194,6 +204,11 @@ def _products():
         add("matmul", ops.matmul, normal(a, b), note)
     add("matrix_product", matrix_product, normal((2, 3), (3, 2)))
     add("matrix_product", matrix_product, normal((3, 1, 1, 2), (2, 2, 2)), "batch broadcast")
+
+    linear = {"": (1.0, (4, 3)), "leaky": (0.2, (4, 3)), "relu": (0.0, (4, 3)), "images": (0.2, (2, 2, 2, 3))}
+    for note, (slope, x) in linear.items():
+        add("linear", lambda x, w, b, s=slope: ops.linear(x, w, b, slope=s), linear_inputs(x), note)
+    add("linear_fused", lambda x, w, b: linear_fused(x, w, b, slope=0.2), linear_inputs((4, 3)))
 
 
 # note: x's height and width, kernel, stride, padding
