@@ -75,7 +75,7 @@ def matmul(a, b):
 def linear(x, w, b, *, slope=1.0):
     """leaky_relu(x · w + b): x (N, K), w (K, M), b (M,) → (N, M); slope 1: no activation, 0: ReLU."""
     shapes.linear(x.shape, w.shape, b.shape)
-    return _backend("linear", x, w, b).linear(x, w, b, slope=slope)
+    return _backend("linear", x, w, b).linear(x, w, np.ascontiguousarray(b), slope=slope)
 
 
 def linear_backward(gy, y, x, w, *, slope=1.0, needs=(True, True)):
