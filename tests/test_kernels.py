@@ -142,6 +142,32 @@ def test_matmul_of_transposes(m, k, n, transposed, rng):
     sum_of_products("matmul", a, b, k)
 
 
+@given(st.tuples(*[st.integers(1, 70)] * 3), dtypes, st.sampled_from([1.0, 0.2, 0.0]), st.data())
+def test_linear(sizes, dtype, slope, data):
+    """With needs in every combination: a sum that is not needed must not be missed, nor one that is."""
+    n, k, m = sizes
+    x, w, gy = (data.draw(layouts(data.draw(arrays(shape, dtype)))) for shape in ((n, k), (k, m), (n, m)))
+    b = data.draw(arrays((m,), dtype))
+    x64, w64, b64, gy64 = wide(x, w, b, gy)
+    y = cpu.linear(x, w, b, slope=slope)
+    assert y.dtype == dtype
+    within(y, reference.linear(x64, w64, b64, slope=slope), np.abs(x64) @ np.abs(w64) + np.abs(b64), k + 2)
+
+    y = data.draw(layouts(y))
+    h = np.abs(reference.leaky_relu_backward(gy64, y.astype(np.float64), slope=slope))
+    scales = h @ np.abs(w64).T, np.abs(x64).T @ h, h.sum(0)
+    options = {"slope": slope, "needs": (True, True)}
+    want = reference.linear_backward(gy64, y.astype(np.float64), x64, w64, **options)
+    got = cpu.linear_backward(gy, y, x, w, **options)
+    for g, right, scale, terms in zip(got, want, scales, (m, n, n)):
+        assert g.dtype == dtype
+        within(g, right, scale, terms + 2)
+    for needs in ((True, False), (False, True), (False, False)):
+        fewer = cpu.linear_backward(gy, y, x, w, slope=slope, needs=needs)
+        for a, g, needed in zip(fewer, got, (*needs, True)):
+            assert (a == g).all() if needed else a is None
+
+
 # ----------------------------------------------------------------------------------------------- elementwise
 
 
@@ -332,6 +358,12 @@ def test_the_public_kernels_take_plain_arrays(rng):
     y = kernels.batch_norm(x, ones, ones)
     np.testing.assert_allclose([y.mean(), y.var()], [1, 1], rtol=1e-4)
     assert [g.shape for g in kernels.batch_norm_backward(x, x, ones, ones)] == [x.shape, (3,), (3,)]
+
+
+def test_a_bias_may_lie_anywhere(rng):
+    x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in ((5, 3), (3, 4), (8,)))
+    np.testing.assert_allclose(kernels.linear(x, w, b[::2]), x @ w + b[::2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(kernels.linear(x, w, b[::-2]), x @ w + b[::-2], rtol=1e-5, atol=1e-6)
 
 
 def test_a_single_number_stays_one():
