@@ -69,7 +69,7 @@ def add_all(zero, table, task):
 
 def linear(x, w, b, *, slope):
     """leaky_relu(x · w + b)"""
-    y = matmul(x, w)
+    y, b = matmul(x, w), np.ascontiguousarray(b)
     tasks = 1 if y.size < SMALL else threads()
     numbers = np.array([slope, 1.0])
     shift_rows(

@@ -16,7 +16,19 @@ from numba.extending import register_jitable
 from . import memory
 from .jit import Kernel, threads
 from .simd import VECTORS, lanes
-from .tile import ROWS, copy_row, enter, entry, gather_tile, outer_tile, peek, poke, transpose_tile, unpack
+from .tile import (
+    ROWS,
+    copy_vector,
+    enter,
+    entry,
+    gather_narrow_tile,
+    gather_tile,
+    outer_tile,
+    peek,
+    poke,
+    transpose_tile,
+    unpack,
+)
 
 CHUNK = 384  # rows of A that a task walks before the next panel: their windows and one panel fit in the L2 cache
 SMALL = 1 << 13  # numbers in a panel below which one thread is faster than two
@@ -24,19 +36,20 @@ WORTH_SHARING = 1 << 20  # multiply-adds from which on a second thread pays
 BLOCK = 256  # pixels that `outer` sums in registers before it goes back to memory
 
 
-def columns(itemsize):
-    """Columns of a tile: VECTORS vector registers."""
-    return VECTORS * lanes(itemsize)
+def columns(itemsize, outputs=None):
+    """Columns of a tile: VECTORS vector registers, or one where that is enough for all outputs."""
+    lane = lanes(itemsize)
+    return lane if outputs is not None and outputs <= lane else VECTORS * lane
 
 
 @register_jitable
-def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, size):
+def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, lane, size):
     """b[q, j] = a[q·inner_step + j·column_step] for q < inner, j < n; 0 for n ≤ j < wide."""
-    lane = wide // VECTORS
     done = 0
     if n == wide and column_step == 1:
         for q in range(inner):
-            copy_row(zero, a + size * q * inner_step, b + size * q * wide)
+            for j in range(0, wide, lane):
+                copy_vector(zero, a + size * (q * inner_step + j), b + size * (q * wide + j))
         done = inner
     elif n == wide and inner_step == 1:
         done = inner // lane * lane
@@ -51,13 +64,16 @@ def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, size):
 
 
 @register_jitable
-def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wide, size, edge, own):
+def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wide, lane, size, edge, own):
     """One panel b of `here` columns for `count` rows of a: full tiles go straight to y, cut ones by way of `edge`."""
     for m in range(0, count, ROWS):
         to, at = y, places + 8 * m
         if here < wide:
             to, at = edge, own
-        gather_tile(zero, a, rows + 8 * m, runs, pitch, length, b, to, at)
+        if wide == lane:
+            gather_narrow_tile(zero, a, rows + 8 * m, runs, pitch, length, b, to, at)
+        else:
+            gather_tile(zero, a, rows + 8 * m, runs, pitch, length, b, to, at)
         if here < wide:
             for i in range(ROWS):
                 for k in range(here):
@@ -68,13 +84,13 @@ def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wid
 @Kernel
 def pack(zero, table, task):
     """packed[panel, tap·inner + q, j] = source[taps[tap] + q·inner_step + (panel·wide + j)·column_step], 0 beyond width."""
-    source, taps, count, inner, inner_step, width, column_step, packed, wide, size, tasks = unpack(table, 11)
+    source, taps, count, inner, inner_step, width, column_step, packed, wide, lane, size, tasks = unpack(table, 12)
     units = (width + wide - 1) // wide * count
     for unit in range(units * task // tasks, units * (task + 1) // tasks):
         panel, tap = unit // count, unit % count
         a = source + size * (entry(taps, tap) + panel * wide * column_step)
         b = packed + size * unit * inner * wide
-        pack_panel(zero, a, inner, inner_step, min(wide, width - panel * wide), column_step, b, wide, size)
+        pack_panel(zero, a, inner, inner_step, min(wide, width - panel * wide), column_step, b, wide, lane, size)
     return 0
 
 
@@ -82,7 +98,7 @@ def pack(zero, table, task):
 def gather(zero, table, task):
     """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a's pixel [n,i,j], times b."""
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
-    runs, pitch, length, outputs, wide, size, chunks, groups, work, work_bytes = unpack(table + 8 * 12, 10)
+    runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 8 * 12, 11)
     total = images * height * width
     tiles = (total + ROWS - 1) // ROWS
     panels = (outputs + wide - 1) // wide
@@ -108,7 +124,7 @@ def gather(zero, table, task):
     for panel in range(panels * group // groups, panels * (group + 1) // groups):
         walk_rows(
             zero, a, rows, places, last - first, runs, pitch, length, b + panel * panel_bytes,
-            y + size * panel * wide, min(wide, outputs - panel * wide), wide, size, edge, own,
+            y + size * panel * wide, min(wide, outputs - panel * wide), wide, lane, size, edge, own,
         )  # fmt: skip
     return 0
 
@@ -116,8 +132,8 @@ def gather(zero, table, task):
 @Kernel
 def product(zero, table, task):
     """y[m, n] = Σ_k a[m, k] · b[k, n], y contiguous and a's rows too; small enough that each task packs its own b."""
-    a, b, y, height, depth, width, a_row, b_row, b_step, wide, size, chunks, groups = unpack(table, 13)
-    work, work_bytes = unpack(table + 8 * 13, 2)
+    a, b, y, height, depth, width, a_row, b_row, b_step, wide, lane, size = unpack(table, 12)
+    chunks, groups, work, work_bytes = unpack(table + 8 * 12, 4)
     tiles = (height + ROWS - 1) // ROWS
     panels = (width + wide - 1) // wide
     chunk, group = task // groups, task % groups
@@ -135,9 +151,9 @@ def product(zero, table, task):
         enter(places, m, row * width)
     for panel in range(panels * group // groups, panels * (group + 1) // groups):
         here = min(wide, width - panel * wide)
-        pack_panel(zero, b + size * panel * wide * b_step, depth, b_row, here, b_step, packed, wide, size)
+        pack_panel(zero, b + size * panel * wide * b_step, depth, b_row, here, b_step, packed, wide, lane, size)
         walk_rows(
-            zero, a, rows, places, last - first, 1, 0, depth, packed, y + size * panel * wide, here, wide, size,
+            zero, a, rows, places, last - first, 1, 0, depth, packed, y + size * panel * wide, here, wide, lane, size,
             edge, own,
         )  # fmt: skip
     return 0
@@ -147,7 +163,7 @@ def product(zero, table, task):
 def outer(zero, table, task):
     """y[k, :outputs] = Σ over pixels [n,i,j] of a[pixel + taps[k]] · g[pixel, :outputs], for k < depth; y contiguous."""
     a, g, y, images, height, width, a_image, a_row, a_pixel, g_image, g_row, g_pixel = unpack(table, 12)
-    taps, depth, outputs, block, splits, wide, size, work, work_bytes = unpack(table + 8 * 12, 9)
+    taps, depth, outputs, block, splits, wide, lane, size, work, work_bytes = unpack(table + 8 * 12, 10)
     total = images * height * width
     tiles = (depth + ROWS - 1) // ROWS
     panel, split = task // splits, task % splits
@@ -176,7 +192,8 @@ def outer(zero, table, task):
                 source = g + size * (n * g_image + i * g_row + (j + q) * g_pixel + panel * wide)
                 b = packed + size * (m - first + q) * wide
                 if here == wide:
-                    copy_row(zero, source, b)
+                    for k in range(0, wide, lane):
+                        copy_vector(zero, source + size * k, b + size * k)
                 else:
                     for k in range(here):
                         poke(b + size * k, peek(zero, source + size * k))
@@ -201,22 +218,21 @@ def outer(zero, table, task):
 
 def packed_panels(source, taps, inner, inner_step, width, column_step):
     """The matrix (len(taps)·inner, width) that lies in `source` at these offsets and strides, as panels."""
-    size = source.itemsize
-    wide = columns(size)
+    size, wide = source.itemsize, columns(source.itemsize, width)
     count = -(-width // wide)
     panels = memory.empty((count, len(taps) * inner, wide), source.dtype)
     table = np.array(taps, np.int64)
     tasks = 1 if panels.size < SMALL else min(count * len(taps), 4 * threads())
     pack(
         source.dtype, tasks, memory.address(source), memory.address(table), len(taps), inner, inner_step, width,
-        column_step, memory.address(panels), wide, size, tasks,
+        column_step, memory.address(panels), wide, lanes(size), size, tasks,
     )  # fmt: skip
     return panels
 
 
 def run_gather(dtype, a, panels, y, pixels, a_strides, y_strides, runs, pitch, length, outputs):
     """`gather` with its work cut for the threads; pixels = (images, height, width), a and y addresses."""
-    size, workers, wide = dtype.itemsize, threads(), columns(dtype.itemsize)
+    size, workers, wide = dtype.itemsize, threads(), panels.shape[2]
     total = pixels[0] * pixels[1] * pixels[2]
     chunks, groups = -(-total // CHUNK), 1
     if panels.size * total < SMALL * ROWS:
@@ -231,14 +247,14 @@ def run_gather(dtype, a, panels, y, pixels, a_strides, y_strides, runs, pitch, l
     work = memory.empty((chunks * groups, work_bytes), np.uint8)
     gather(
         dtype, chunks * groups, a, memory.address(panels), y, *pixels, *a_strides, *y_strides,
-        runs, pitch, length, outputs, wide, size, chunks, groups, memory.address(work), work_bytes,
+        runs, pitch, length, outputs, wide, lanes(size), size, chunks, groups, memory.address(work), work_bytes,
     )  # fmt: skip
 
 
 def run_product(a, b, y):
     """`product` of matrices whose rows (of a and y) are contiguous, cut for the threads when that pays."""
     (height, depth), width, size = a.shape, b.shape[1], a.itemsize
-    wide = columns(size)
+    wide = columns(size, width)
     panels, tiles = -(-width // wide), -(-height // ROWS)
     chunks = groups = 1
     if height * depth * width > WORTH_SHARING:
@@ -252,8 +268,8 @@ def run_product(a, b, y):
     b_row, b_step = b.strides
     product(
         a.dtype, chunks * groups, memory.address(a), memory.address(b), memory.address(y), height, depth, width,
-        a.strides[0] // size, b_row // size, b_step // size, wide, size, chunks, groups, memory.address(work),
-        work_bytes,
+        a.strides[0] // size, b_row // size, b_step // size, wide, lanes(size), size, chunks, groups,
+        memory.address(work), work_bytes,
     )  # fmt: skip
 
 
@@ -270,7 +286,7 @@ def run_outer(dtype, a, g, y, pixels, a_strides, g_strides, taps, outputs):
     work = memory.empty((panels * splits, work_bytes), np.uint8)
     outer(
         dtype, panels * splits, a, g, y, *pixels, *a_strides, *g_strides, memory.address(table), depth, outputs,
-        block, splits, wide, size, memory.address(work), work_bytes,
+        block, splits, wide, lanes(size), size, memory.address(work), work_bytes,
     )  # fmt: skip
 
 

@@ -102,27 +102,35 @@ class Kernel:
             made = numba.cfunc(types.intp(scalar, types.intp, types.intp), cache=True, **_OPTIONS)(self.function)
         self.compiled[dtype] = dtype.type(0), made.address, made
 
+    def _find(self, dtype):
+        """Compile all kernels together when this machine has none yet; later, load each when it is first called."""
+        if not _stamp(dtype).exists():
+            prepare(dtype)
+        if dtype not in self.compiled:
+            self.compile(dtype)
+
     def __call__(self, dtype, tasks, *numbers):
         if dtype not in self.compiled:
-            prepare(dtype)
+            self._find(dtype)
         zero, code, _ = self.compiled[dtype]
         table = np.array(numbers, np.int64)
         _run(zero, code, table.__array_interface__["data"][0], tasks)
 
 
 def prepare(dtype):
-    """Have every kernel compiled for a dtype: from the cache, or now, with a bar that says so."""
-    todo = [kernel for kernel in _kernels if dtype not in kernel.compiled]
-    stamp = FOLDER / f"{dtype}.ready"
-    if not stamp.exists():
-        from tqdm import tqdm
+    """Compile every kernel for a dtype, with a bar that says so."""
+    from tqdm import tqdm
 
-        what = f"minigan: compiling {dtype} kernels for {UNIT.name}, once on this machine"
-        todo = tqdm(todo, desc=what, unit="kernel", file=sys.stderr, leave=False, delay=0.2)
-    for kernel in todo:
+    what = f"minigan: compiling {dtype} kernels for {UNIT.name}, once on this machine"
+    todo = [kernel for kernel in _kernels if dtype not in kernel.compiled]
+    for kernel in tqdm(todo, desc=what, unit="kernel", file=sys.stderr, leave=False, delay=0.2):
         kernel.compile(dtype)
     with contextlib.suppress(OSError):
-        stamp.touch()
+        _stamp(dtype).touch()
+
+
+def _stamp(dtype):
+    return FOLDER / f"{dtype}.ready"
 
 
 def threads():

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .. import reference
 from . import memory
 from .jit import Kernel, threads
 from .tile import entry, peek, poke, scalar, unpack
@@ -58,15 +59,20 @@ def rmsprop_all(zero, table, task):
 def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
     """m ← β₁m + (1-β₁)g,  v ← β₂v + (1-β₂)g²,  p ← p - lr · m̂ / (sqrt(v̂) + ε),  m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ)"""
     numbers = [lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, 1 / math.sqrt(1 - beta2**step), eps]
-    _launch(adam_all, numbers, params, grads, ms, vs)
+    if not _launch(adam_all, numbers, params, grads, ms, vs):
+        reference.adam(params, grads, ms, vs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)
 
 
 def rmsprop(params, grads, squares, *, lr, alpha, eps):
     """v ← αv + (1-α)g²,  p ← p - lr · g / (sqrt(v) + ε)"""
-    _launch(rmsprop_all, [lr, alpha, 1 - alpha, eps], params, grads, squares)
+    if not _launch(rmsprop_all, [lr, alpha, 1 - alpha, eps], params, grads, squares):
+        reference.rmsprop(params, grads, squares, lr=lr, alpha=alpha, eps=eps)
 
 
 def _launch(kernel, numbers, params, grads, *states):
+    """False, and nothing done, when an array that is to be changed in place is not contiguous."""
+    if not all(x.flags.c_contiguous for arrays in (params, *states) for x in arrays):
+        return False
     grads = [np.ascontiguousarray(g) for g in grads]
     rows = []
     for arrays in zip(params, grads, *states):
@@ -75,3 +81,4 @@ def _launch(kernel, numbers, params, grads, *states):
     tasks = 1 if sum(p.size for p in params) < SMALL else threads()
     first = params[0]
     kernel(first.dtype, tasks, memory.address(rows), len(params), memory.address(numbers), first.itemsize, tasks)
+    return True

@@ -27,8 +27,8 @@ ROWS = UNIT.rows
 class _Emit:
     """A few words for LLVM's builder: addresses in, numbers and vectors out."""
 
-    def __init__(self, context, builder, scalar_type):
-        self.builder = builder
+    def __init__(self, context, builder, scalar_type, vectors=VECTORS):
+        self.builder, self.vectors = builder, vectors
         self.scalar = context.get_value_type(scalar_type)
         self.itemsize = scalar_type.bitwidth // 8
         self.width = lanes(self.itemsize)
@@ -52,9 +52,9 @@ class _Emit:
         return self.load(self.builder.add(table, self.builder.shl(index, I64(3))), I64, align=8)
 
     def row(self, address):
-        """VECTORS vectors from an address on."""
+        """A row of the tile, its vectors one after another, from an address on."""
         step = self.itemsize * self.width
-        return [self.load(self.builder.add(address, I64(step * j)), self.vector) for j in range(VECTORS)]
+        return [self.load(self.builder.add(address, I64(step * j)), self.vector) for j in range(self.vectors)]
 
     def spread(self, number):
         """The number in every lane."""
@@ -99,7 +99,7 @@ class _Emit:
         out = []
         for i, number in enumerate(numbers):
             a = self.spread(number())
-            out += [self.multiply_add(a, row[j], sums[i * VECTORS + j]) for j in range(VECTORS)]
+            out += [self.multiply_add(a, row[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
         return out
 
     def write(self, sums, place):
@@ -107,43 +107,52 @@ class _Emit:
         step = self.itemsize * self.width
         for i in range(ROWS):
             address = place(i)
-            for j in range(VECTORS):
-                self.store(sums[i * VECTORS + j], self.builder.add(address, I64(step * j)))
+            for j in range(self.vectors):
+                self.store(sums[i * self.vectors + j], self.builder.add(address, I64(step * j)))
 
 
-@intrinsic
-def gather_tile(typing, zero, a, rows, runs, pitch, length, b, y, places):
-    """ROWS windows of a times the panel b, to y.
+def _gather_tile(vectors):
+    """The gather tile with that many vector registers to a row."""
 
-    zero           a number of the dtype
-    a, b, y        addresses of numbers;  rows, places: addresses of ROWS integers
-    rows[i]        where window i begins in a;  places[i]: where row i goes in y
-    """
+    @intrinsic
+    def tile(typing, zero, a, rows, runs, pitch, length, b, y, places):
+        """ROWS windows of a times the panel b, to y.
 
-    def generate(context, builder, signature, arguments):
-        emit = _Emit(context, builder, signature.args[0])
-        _, a, rows, runs, pitch, length, b, y, places = arguments
-        starts = [emit.at(a, emit.integer(rows, I64(i))) for i in range(ROWS)]
-        row_bytes = I64(emit.itemsize * emit.width * VECTORS)
-        pitch_bytes = builder.mul(pitch, I64(emit.itemsize))
+        zero           a number of the dtype
+        a, b, y        addresses of numbers;  rows, places: addresses of ROWS integers
+        rows[i]        where window i begins in a;  places[i]: where row i goes in y
+        """
 
-        def run(r, carried):
-            shift = builder.mul(r, pitch_bytes)
-            windows = [builder.add(start, shift) for start in starts]
+        def generate(context, builder, signature, arguments):
+            emit = _Emit(context, builder, signature.args[0], vectors)
+            _, a, rows, runs, pitch, length, b, y, places = arguments
+            starts = [emit.at(a, emit.integer(rows, I64(i))) for i in range(ROWS)]
+            row_bytes = I64(emit.itemsize * emit.width * vectors)
+            pitch_bytes = builder.mul(pitch, I64(emit.itemsize))
 
-            def step(q, carried):
-                b, *sums = carried
-                offset = builder.mul(q, I64(emit.itemsize))
-                numbers = [lambda w=w: emit.load(builder.add(w, offset), emit.scalar) for w in windows]
-                return [builder.add(b, row_bytes), *emit.products(numbers, emit.row(b), sums)]
+            def run(r, carried):
+                shift = builder.mul(r, pitch_bytes)
+                windows = [builder.add(start, shift) for start in starts]
 
-            return emit.loop(length, carried, step)
+                def step(q, carried):
+                    b, *sums = carried
+                    offset = builder.mul(q, I64(emit.itemsize))
+                    numbers = [lambda w=w: emit.load(builder.add(w, offset), emit.scalar) for w in windows]
+                    return [builder.add(b, row_bytes), *emit.products(numbers, emit.row(b), sums)]
 
-        _, *sums = emit.loop(runs, [b] + [emit.zero] * (ROWS * VECTORS), run)
-        emit.write(sums, lambda i: emit.at(y, emit.integer(places, I64(i))))
-        return context.get_dummy_value()
+                return emit.loop(length, carried, step)
 
-    return types.void(zero, *[types.intp] * 8), generate
+            _, *sums = emit.loop(runs, [b] + [emit.zero] * (ROWS * vectors), run)
+            emit.write(sums, lambda i: emit.at(y, emit.integer(places, I64(i))))
+            return context.get_dummy_value()
+
+        return types.void(zero, *[types.intp] * 8), generate
+
+    return tile
+
+
+gather_tile = _gather_tile(VECTORS)
+gather_narrow_tile = _gather_tile(1)  # for few columns: half of a full tile would be multiplied by zeros
 
 
 @intrinsic
@@ -220,14 +229,12 @@ def _shuffled(builder, u, v, lanes_):
 
 
 @intrinsic
-def copy_row(typing, zero, a, y):
-    """COLUMNS numbers from a to y."""
+def copy_vector(typing, zero, a, y):
+    """One register's numbers from a to y."""
 
     def generate(context, builder, signature, arguments):
         emit = _Emit(context, builder, signature.args[0])
-        _, a, y = arguments
-        for j, vector in enumerate(emit.row(a)):
-            emit.store(vector, builder.add(y, I64(emit.itemsize * emit.width * j)))
+        emit.store(emit.load(arguments[1], emit.vector), arguments[2])
         return context.get_dummy_value()
 
     return types.void(zero, types.intp, types.intp), generate
