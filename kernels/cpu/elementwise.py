@@ -11,7 +11,7 @@ from . import memory
 from .jit import Kernel, threads
 from .matmul import matmul
 from .norm import SMALL, result
-from .tile import peek, poke, scalar, unpack
+from .tile import peek, poke, read, scalar, unpack
 
 
 @Kernel
@@ -20,11 +20,10 @@ def leaky_rows(zero, table, task):
     g, x, y, rows, length, height, y_image, y_row, numbers, size, parts = unpack(table, 11)
     slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
     for r in range(rows * task // parts, rows * (task + 1) // parts):
-        base = size * r * length
+        g_row, x_row = g + size * r * length, x + size * r * length
         target = y + size * (r // height * y_image + r % height * y_row)
         for k in range(length):
-            factor = one if peek(zero, x + base + size * k) > zero else slope
-            poke(target + size * k, peek(zero, g + base + size * k) * factor)
+            poke(target, k, read(zero, g_row, k) * (one if read(zero, x_row, k) > zero else slope))
     return 0
 
 
@@ -36,8 +35,8 @@ def shift_rows(zero, table, task):
     for r in range(rows * task // parts, rows * (task + 1) // parts):
         row = y + size * r * length
         for k in range(length):
-            v = peek(zero, row + size * k) + peek(zero, b + size * k)
-            poke(row + size * k, v * (one if v > zero else slope))
+            v = peek(zero, row, k) + read(zero, b, k)
+            poke(row, k, v * (one if v > zero else slope))
     return 0
 
 
@@ -47,23 +46,22 @@ def mask_rows(zero, table, task):
     g, y, h, rows, length, total, numbers, size = unpack(table, 8)
     slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
     for k in range(length):
-        poke(total + size * k, zero)
+        poke(total, k, zero)
     for r in range(rows):
-        base = size * r * length
+        g_row, y_row, h_row = g + size * r * length, y + size * r * length, h + size * r * length
         for k in range(length):
-            v = peek(zero, g + base + size * k) * (one if peek(zero, y + base + size * k) > zero else slope)
-            poke(h + base + size * k, v)
-            cell = total + size * k
-            poke(cell, peek(zero, cell) + v)
+            v = read(zero, g_row, k) * (one if read(zero, y_row, k) > zero else slope)
+            poke(h_row, k, v)
+            poke(total, k, peek(zero, total, k) + v)
     return 0
 
 
 @Kernel
 def add_all(zero, table, task):
     """y = a + b over this task's share of contiguous arrays."""
-    a, b, y, count, size, parts = unpack(table, 6)
+    a, b, y, count, parts = unpack(table, 5)
     for k in range(count * task // parts, count * (task + 1) // parts):
-        poke(y + size * k, peek(zero, a + size * k) + peek(zero, b + size * k))
+        poke(y, k, read(zero, a, k) + read(zero, b, k))
     return 0
 
 
@@ -122,5 +120,5 @@ def add(a, b):
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     y = memory.empty_like(a)
     tasks = 1 if a.size < SMALL else threads()
-    add_all(a.dtype, tasks, memory.address(a), memory.address(b), memory.address(y), a.size, a.itemsize, tasks)
+    add_all(a.dtype, tasks, memory.address(a), memory.address(b), memory.address(y), a.size, tasks)
     return y

@@ -26,6 +26,7 @@ from .tile import (
     outer_tile,
     peek,
     poke,
+    read,
     transpose_tile,
     unpack,
 )
@@ -58,9 +59,9 @@ def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, lane, size):
                 transpose_tile(zero, a + size * (q + j * column_step), column_step, b + size * (q * wide + j), wide)
     for q in range(done, inner):
         for j in range(n):
-            poke(b + size * (q * wide + j), peek(zero, a + size * (q * inner_step + j * column_step)))
+            poke(b, q * wide + j, read(zero, a, q * inner_step + j * column_step))
         for j in range(n, wide):
-            poke(b + size * (q * wide + j), zero)
+            poke(b, q * wide + j, zero)
 
 
 @register_jitable
@@ -77,8 +78,7 @@ def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wid
         if here < wide:
             for i in range(ROWS):
                 for k in range(here):
-                    value = peek(zero, edge + size * (i * wide + k))
-                    poke(y + size * (entry(places, m + i) + k), value)
+                    poke(y, entry(places, m + i) + k, peek(zero, edge, i * wide + k))
 
 
 @Kernel
@@ -196,9 +196,9 @@ def outer(zero, table, task):
                         copy_vector(zero, source + size * k, b + size * k)
                 else:
                     for k in range(here):
-                        poke(b + size * k, peek(zero, source + size * k))
+                        poke(b, k, read(zero, source, k))
                     for k in range(here, wide):
-                        poke(b + size * k, zero)
+                        poke(b, k, zero)
             m += run
         for t in range(tiles * split // splits, tiles * (split + 1) // splits):
             k0 = t * ROWS
@@ -210,9 +210,9 @@ def outer(zero, table, task):
             if not whole:
                 for i in range(min(ROWS, depth - k0)):
                     for k in range(here):
-                        cell = target + size * (entry(places, k0 + i) + k)
-                        value = peek(zero, edge + size * (i * wide + k))
-                        poke(cell, value + peek(zero, cell) if first else value)
+                        cell = entry(places, k0 + i) + k
+                        value = peek(zero, edge, i * wide + k)
+                        poke(target, cell, value + peek(zero, target, cell) if first else value)
     return 0
 
 

@@ -5,7 +5,7 @@ Stands on memory.py. Read conv.py next.
 
 from . import memory
 from .jit import Kernel
-from .tile import peek, poke, unpack
+from .tile import poke, read, unpack
 
 
 @Kernel
@@ -16,25 +16,24 @@ def copy_image(zero, table, task):
     pitch = (left + width + right) * channels
     y += size * task * (top + height + bottom) * pitch
     for q in range(top * pitch):
-        poke(y + size * q, zero)
+        poke(y, q, zero)
     for q in range((top + height) * pitch, (top + height + bottom) * pitch):
-        poke(y + size * q, zero)
+        poke(y, q, zero)
     for i in range(height):
         source = x + size * (task * x_image + i * x_row)
         target = y + size * (top + i) * pitch
         for q in range(left * channels):
-            poke(target + size * q, zero)
+            poke(target, q, zero)
         target += size * left * channels
         if x_channel == 1 and x_pixel == channels:
             for q in range(width * channels):
-                poke(target + size * q, peek(zero, source + size * q))
+                poke(target, q, read(zero, source, q))
         else:
             for j in range(width):
                 for c in range(channels):
-                    value = peek(zero, source + size * (j * x_pixel + c * x_channel))
-                    poke(target + size * (j * channels + c), value)
+                    poke(target, j * channels + c, read(zero, source, j * x_pixel + c * x_channel))
         for q in range(width * channels, (width + right) * channels):
-            poke(target + size * q, zero)
+            poke(target, q, zero)
     return 0
 
 

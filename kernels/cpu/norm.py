@@ -16,7 +16,7 @@ import numpy as np
 
 from . import memory
 from .jit import Kernel, threads
-from .tile import peek, poke, scalar, unpack
+from .tile import peek, poke, read, scalar, unpack
 
 PARTS = 16  # of a reduction over an array too large for one task
 SMALL = 1 << 17  # numbers below which one task is faster than two
@@ -26,16 +26,16 @@ SMALL = 1 << 17  # numbers below which one task is faster than two
 def add_up(zero, table, task):
     """sums[task] = per column: (Σ v, Σ v²), v = x - origin, over this task's rows; `work` holds float sums."""
     x, rows, length, origin, work, size, parts = unpack(table, 7)
-    work += size * 2 * length * task
+    first = work + size * 2 * length * task
+    second = first + size * length
     for k in range(2 * length):
-        poke(work + size * k, zero)
+        poke(first, k, zero)
     for r in range(rows * task // parts, rows * (task + 1) // parts):
         row = x + size * r * length
         for k in range(length):
-            v = peek(zero, row + size * k) - peek(zero, origin + size * k)
-            first, second = work + size * k, work + size * (length + k)
-            poke(first, peek(zero, first) + v)
-            poke(second, peek(zero, second) + v * v)
+            v = read(zero, row, k) - read(zero, origin, k)
+            poke(first, k, peek(zero, first, k) + v)
+            poke(second, k, peek(zero, second, k) + v * v)
     return 0
 
 
@@ -48,9 +48,8 @@ def normalise(zero, table, task):
         source = x + size * r * length
         target = y + size * (r // height * y_image + r % height * y_row)
         for k in range(length):
-            v = (peek(zero, source + size * k) - peek(zero, mu + size * k)) * peek(zero, a + size * k)
-            v += peek(zero, beta + size * k)
-            poke(target + size * k, v if v > zero else v * slope)
+            v = (read(zero, source, k) - read(zero, mu, k)) * read(zero, a, k) + read(zero, beta, k)
+            poke(target, k, v if v > zero else v * slope)
     return 0
 
 
@@ -59,18 +58,17 @@ def add_up_gradient(zero, table, task):
     """work[task] = per column: (Σ h, Σ h·(x - μ)) over this task's rows."""
     g, x, rows, length, mu, a, beta, numbers, work, size, parts = unpack(table, 11)
     slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
-    work += size * 2 * length * task
+    first = work + size * 2 * length * task
+    second = first + size * length
     for k in range(2 * length):
-        poke(work + size * k, zero)
+        poke(first, k, zero)
     for r in range(rows * task // parts, rows * (task + 1) // parts):
-        base = size * r * length
+        g_row, x_row = g + size * r * length, x + size * r * length
         for k in range(length):
-            v = peek(zero, x + base + size * k) - peek(zero, mu + size * k)
-            up = v * peek(zero, a + size * k) + peek(zero, beta + size * k) > zero
-            h = peek(zero, g + base + size * k) * (one if up else slope)
-            first, second = work + size * k, work + size * (length + k)
-            poke(first, peek(zero, first) + h)
-            poke(second, peek(zero, second) + h * v)
+            v = read(zero, x_row, k) - read(zero, mu, k)
+            h = read(zero, g_row, k) * (one if v * read(zero, a, k) + read(zero, beta, k) > zero else slope)
+            poke(first, k, peek(zero, first, k) + h)
+            poke(second, k, peek(zero, second, k) + h * v)
     return 0
 
 
@@ -80,14 +78,12 @@ def differentiate(zero, table, task):
     g, x, y, rows, length, height, y_image, y_row, mu, a, beta, b, c, numbers, size, parts = unpack(table, 16)
     slope, one = scalar(zero, numbers, 0), scalar(zero, numbers, 1)
     for r in range(rows * task // parts, rows * (task + 1) // parts):
-        base = size * r * length
+        g_row, x_row = g + size * r * length, x + size * r * length
         target = y + size * (r // height * y_image + r % height * y_row)
         for k in range(length):
-            v = peek(zero, x + base + size * k) - peek(zero, mu + size * k)
-            scale = peek(zero, a + size * k)
-            up = v * scale + peek(zero, beta + size * k) > zero
-            h = peek(zero, g + base + size * k) * (one if up else slope)
-            poke(target + size * k, scale * h + peek(zero, b + size * k) * v + peek(zero, c + size * k))
+            v, scale = read(zero, x_row, k) - read(zero, mu, k), read(zero, a, k)
+            h = read(zero, g_row, k) * (one if v * scale + read(zero, beta, k) > zero else slope)
+            poke(target, k, scale * h + read(zero, b, k) * v + read(zero, c, k))
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .. import reference
 from . import memory
 from .jit import Kernel, threads
-from .tile import entry, peek, poke, scalar, unpack
+from .tile import entry, peek, poke, read, scalar, unpack
 
 SMALL = 1 << 17  # numbers below which one task is faster than two
 
@@ -20,7 +20,7 @@ SMALL = 1 << 17  # numbers below which one task is faster than two
 @Kernel
 def adam_all(zero, table, task):
     """p ← p - rate·m / (sqrt(v)·root + ε) with m ← β₁m + α₁g, v ← β₂v + α₂g²; rows of the table: p, g, m, v, count."""
-    rows, tensors, numbers, size, parts = unpack(table, 5)
+    rows, tensors, numbers, parts = unpack(table, 4)
     rate, beta1, alpha1 = scalar(zero, numbers, 0), scalar(zero, numbers, 1), scalar(zero, numbers, 2)
     beta2, alpha2, root = scalar(zero, numbers, 3), scalar(zero, numbers, 4), scalar(zero, numbers, 5)
     eps = scalar(zero, numbers, 6)
@@ -28,31 +28,29 @@ def adam_all(zero, table, task):
         p, g, m, v = entry(rows, 5 * t), entry(rows, 5 * t + 1), entry(rows, 5 * t + 2), entry(rows, 5 * t + 3)
         count = entry(rows, 5 * t + 4)
         for i in range(count * task // parts, count * (task + 1) // parts):
-            at = size * i
-            gradient = peek(zero, g + at)
-            first = beta1 * peek(zero, m + at) + alpha1 * gradient
-            second = beta2 * peek(zero, v + at) + alpha2 * gradient * gradient
-            poke(m + at, first)
-            poke(v + at, second)
-            poke(p + at, peek(zero, p + at) - rate * first / (math.sqrt(second) * root + eps))
+            gradient = read(zero, g, i)
+            first = beta1 * peek(zero, m, i) + alpha1 * gradient
+            second = beta2 * peek(zero, v, i) + alpha2 * gradient * gradient
+            poke(m, i, first)
+            poke(v, i, second)
+            poke(p, i, peek(zero, p, i) - rate * first / (math.sqrt(second) * root + eps))
     return 0
 
 
 @Kernel
 def rmsprop_all(zero, table, task):
     """p ← p - rate·g / (sqrt(v) + ε) with v ← αv + (1-α)g²; rows of the table: p, g, v, count."""
-    rows, tensors, numbers, size, parts = unpack(table, 5)
+    rows, tensors, numbers, parts = unpack(table, 4)
     rate, alpha, rest, eps = (
         scalar(zero, numbers, 0), scalar(zero, numbers, 1), scalar(zero, numbers, 2), scalar(zero, numbers, 3),
     )  # fmt: skip
     for t in range(tensors):
         p, g, v, count = entry(rows, 4 * t), entry(rows, 4 * t + 1), entry(rows, 4 * t + 2), entry(rows, 4 * t + 3)
         for i in range(count * task // parts, count * (task + 1) // parts):
-            at = size * i
-            gradient = peek(zero, g + at)
-            second = alpha * peek(zero, v + at) + rest * gradient * gradient
-            poke(v + at, second)
-            poke(p + at, peek(zero, p + at) - rate * gradient / (math.sqrt(second) + eps))
+            gradient = read(zero, g, i)
+            second = alpha * peek(zero, v, i) + rest * gradient * gradient
+            poke(v, i, second)
+            poke(p, i, peek(zero, p, i) - rate * gradient / (math.sqrt(second) + eps))
     return 0
 
 
@@ -79,6 +77,5 @@ def _launch(kernel, numbers, params, grads, *states):
         rows += [memory.address(x) for x in arrays] + [arrays[0].size]
     rows, numbers = np.array(rows, np.int64), np.array(numbers, np.float64)
     tasks = 1 if sum(p.size for p in params) < SMALL else threads()
-    first = params[0]
-    kernel(first.dtype, tasks, memory.address(rows), len(params), memory.address(numbers), first.itemsize, tasks)
+    kernel(params[0].dtype, tasks, memory.address(rows), len(params), memory.address(numbers), tasks)
     return True

@@ -240,26 +240,51 @@ def copy_vector(typing, zero, a, y):
     return types.void(zero, types.intp, types.intp), generate
 
 
+def _number(emit, base, index):
+    """The pointer to number `index` of an array at the address `base`: a form in which LLVM sees the loops' strides."""
+    array = emit.builder.inttoptr(base, ir.PointerType(emit.scalar))
+    return emit.builder.gep(array, [index], source_etype=emit.scalar)
+
+
+def _inputs(module):
+    """LLVM's name for 'memory that a kernel only reads': no poke changes what `read` sees, so loops may be vectors."""
+    domain = module.add_metadata(["minigan"])
+    return module.add_metadata([module.add_metadata(["inputs", domain])])
+
+
+def _load(context, builder, signature, arguments, only_read):
+    emit = _Emit(context, builder, signature.args[0])
+    value = builder.load(_number(emit, *arguments[1:]))
+    value.align = emit.itemsize
+    if only_read:
+        value.set_metadata("alias.scope", _inputs(builder.module))
+    return value
+
+
 @intrinsic
-def peek(typing, zero, address):
-    """The number at an address."""
+def read(typing, zero, base, index):
+    """base[index], in memory that this kernel does not write to."""
+    return zero(zero, types.intp, types.intp), lambda *given: _load(*given, only_read=True)
+
+
+@intrinsic
+def peek(typing, zero, base, index):
+    """base[index], in memory that this kernel writes to, too."""
+    return zero(zero, types.intp, types.intp), lambda *given: _load(*given, only_read=False)
+
+
+@intrinsic
+def poke(typing, base, index, value):
+    """base[index] = value."""
 
     def generate(context, builder, signature, arguments):
-        emit = _Emit(context, builder, signature.args[0])
-        return emit.load(arguments[1], emit.scalar)
-
-    return zero(zero, types.intp), generate
-
-
-@intrinsic
-def poke(typing, address, value):
-    """Write a number at an address."""
-
-    def generate(context, builder, signature, arguments):
-        _Emit(context, builder, signature.args[1]).store(arguments[1], arguments[0])
+        emit = _Emit(context, builder, signature.args[2])
+        stored = builder.store(arguments[2], _number(emit, *arguments[:2]))
+        stored.align = emit.itemsize
+        stored.set_metadata("noalias", _inputs(builder.module))
         return context.get_dummy_value()
 
-    return types.void(types.intp, value), generate
+    return types.void(types.intp, types.intp, value), generate
 
 
 @intrinsic
