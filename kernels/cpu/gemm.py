@@ -17,6 +17,7 @@ from . import memory
 from .jit import Kernel, threads
 from .simd import VECTORS, lanes
 from .tile import (
+    OUTER_ROWS,
     ROWS,
     copy_vector,
     enter,
@@ -65,6 +66,20 @@ def pack_panel(zero, a, inner, inner_step, n, column_step, b, wide, lane, size):
 
 
 @register_jitable
+def list_pixels(table, first, count, total, height, width, image, row, pixel):
+    """table[m] = where pixel first + m lies, in an array of these strides; beyond the last pixel, the last again."""
+    n, i, j = first // (height * width), first // width % height, first % width
+    for m in range(count):
+        enter(table, m, n * image + i * row + j * pixel)
+        if first + m + 1 < total:
+            j += 1
+            if j == width:
+                i, j = i + 1, 0
+                if i == height:
+                    n, i = n + 1, 0
+
+
+@register_jitable
 def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wide, lane, size, edge, own):
     """One panel b of `here` columns for `count` rows of a: full tiles go straight to y, cut ones by way of `edge`."""
     for m in range(0, count, ROWS):
@@ -98,7 +113,7 @@ def pack(zero, table, task):
 def gather(zero, table, task):
     """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a's pixel [n,i,j], times b."""
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
-    runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 8 * 12, 11)
+    runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 96, 11)
     total = images * height * width
     tiles = (total + ROWS - 1) // ROWS
     panels = (outputs + wide - 1) // wide
@@ -111,16 +126,9 @@ def gather(zero, table, task):
     places = rows + 8 * (last - first)
     for i in range(ROWS):
         enter(own, i, i * wide)
-    n, i, j = first // (height * width), first // width % height, first % width
-    for m in range(last - first):
-        enter(rows, m, n * a_image + i * a_row + j * a_pixel)
-        enter(places, m, n * y_image + i * y_row + j * y_pixel)
-        if first + m + 1 < total:  # rows beyond the end repeat the last pixel: the same numbers to the same place
-            j += 1
-            if j == width:
-                i, j = i + 1, 0
-                if i == height:
-                    n, i = n + 1, 0
+    # rows beyond the end repeat the last pixel: the same numbers to the same place
+    list_pixels(rows, first, last - first, total, height, width, a_image, a_row, a_pixel)
+    list_pixels(places, first, last - first, total, height, width, y_image, y_row, y_pixel)
     for panel in range(panels * group // groups, panels * (group + 1) // groups):
         walk_rows(
             zero, a, rows, places, last - first, runs, pitch, length, b + panel * panel_bytes,
@@ -133,7 +141,7 @@ def gather(zero, table, task):
 def product(zero, table, task):
     """y[m, n] = Σ_k a[m, k] · b[k, n], y contiguous and a's rows too; small enough that each task packs its own b."""
     a, b, y, height, depth, width, a_row, b_row, b_step, wide, lane, size = unpack(table, 12)
-    chunks, groups, work, work_bytes = unpack(table + 8 * 12, 4)
+    chunks, groups, work, work_bytes = unpack(table + 96, 4)
     tiles = (height + ROWS - 1) // ROWS
     panels = (width + wide - 1) // wide
     chunk, group = task // groups, task % groups
@@ -159,60 +167,67 @@ def product(zero, table, task):
     return 0
 
 
+@register_jitable
+def pack_pixels(zero, g, pixels, count, here, packed, wide, lane, size):
+    """packed[m, j] = g[pixels[m] + j] for j < here, 0 up to wide."""
+    if here == wide:
+        for m in range(count):
+            source, target = g + size * entry(pixels, m), packed + size * m * wide
+            for v in range(VECTORS):
+                copy_vector(zero, source + size * lane * v, target + size * lane * v)
+    else:
+        for m in range(count):
+            for j in range(wide):
+                poke(packed, m * wide + j, read(zero, g, entry(pixels, m) + j) if j < here else zero)
+
+
+@register_jitable
+def walk_taps(zero, a, pixels, count, taps, first, last, depth, b, y, places, here, more, wide, size, edge, own):
+    """One block of pixels and one panel b for the tiles first ... last of the taps; cut tiles by way of `edge`."""
+    for k in range(first * OUTER_ROWS, last * OUTER_ROWS, OUTER_ROWS):
+        whole = here == wide and k + OUTER_ROWS <= depth
+        if whole:
+            outer_tile(zero, a, pixels, count, taps + 8 * k, b, y, places + 8 * k, more)
+        else:
+            outer_tile(zero, a, pixels, count, taps + 8 * k, b, edge, own, 0)
+            for i in range(min(OUTER_ROWS, depth - k)):
+                for j in range(here):
+                    cell, value = entry(places, k + i) + j, peek(zero, edge, i * wide + j)
+                    poke(y, cell, value + peek(zero, y, cell) if more else value)
+
+
 @Kernel
 def outer(zero, table, task):
     """y[k, :outputs] = Σ over pixels [n,i,j] of a[pixel + taps[k]] · g[pixel, :outputs], for k < depth; y contiguous."""
     a, g, y, images, height, width, a_image, a_row, a_pixel, g_image, g_row, g_pixel = unpack(table, 12)
-    taps, depth, outputs, block, splits, wide, lane, size, work, work_bytes = unpack(table + 8 * 12, 10)
+    taps, depth, outputs, block, groups, splits, together, wide, lane, size, work, work_bytes = unpack(table + 96, 12)
     total = images * height * width
-    tiles = (depth + ROWS - 1) // ROWS
-    panel, split = task // splits, task % splits
-    here = min(wide, outputs - panel * wide)
-    target = y + size * panel * wide
+    tiles = (depth + OUTER_ROWS - 1) // OUTER_ROWS
+    panels = (outputs + wide - 1) // wide
+    group, split = task // splits, task % splits
     packed = work + task * work_bytes
     edge = packed + size * block * wide
-    own = edge + size * ROWS * wide
-    places = own + 8 * ROWS
-    segments = places + 8 * tiles * ROWS
-    lengths = segments + 8 * block
-    for i in range(ROWS):
+    own = edge + size * OUTER_ROWS * wide
+    places = own + 8 * OUTER_ROWS
+    a_pixels = places + 8 * tiles * OUTER_ROWS
+    g_pixels = a_pixels + 8 * block
+    for i in range(OUTER_ROWS):
         enter(own, i, i * wide)
-    for k in range(tiles * ROWS):
+    for k in range(tiles * OUTER_ROWS):
         enter(places, k, min(k, depth - 1) * outputs)
-    for first in range(0, total, block):
-        last = min(total, first + block)
-        count, m = 0, first
-        while m < last:  # the block as stretches of pixels of one image row; g's panel of it, packed
-            n, i, j = m // (height * width), m // width % height, m % width
-            run = min(width - j, last - m)
-            enter(segments, count, n * a_image + i * a_row + j * a_pixel)
-            enter(lengths, count, run)
-            count += 1
-            for q in range(run):
-                source = g + size * (n * g_image + i * g_row + (j + q) * g_pixel + panel * wide)
-                b = packed + size * (m - first + q) * wide
-                if here == wide:
-                    for k in range(0, wide, lane):
-                        copy_vector(zero, source + size * k, b + size * k)
-                else:
-                    for k in range(here):
-                        poke(b, k, read(zero, source, k))
-                    for k in range(here, wide):
-                        poke(b, k, zero)
-            m += run
-        for t in range(tiles * split // splits, tiles * (split + 1) // splits):
-            k0 = t * ROWS
-            whole = here == wide and k0 + ROWS <= depth
-            to, at, more = target, places + 8 * k0, first
-            if not whole:
-                to, at, more = edge, own, 0
-            outer_tile(zero, a, segments, lengths, count, a_pixel, taps + 8 * k0, packed, to, at, more)
-            if not whole:
-                for i in range(min(ROWS, depth - k0)):
-                    for k in range(here):
-                        cell = entry(places, k0 + i) + k
-                        value = peek(zero, edge, i * wide + k)
-                        poke(target, cell, value + peek(zero, target, cell) if first else value)
+    begin, end = panels * group // groups, panels * (group + 1) // groups
+    for start in range(begin, end, together):
+        for first in range(0, total, block):
+            count = min(total - first, block)
+            list_pixels(a_pixels, first, count, total, height, width, a_image, a_row, a_pixel)
+            list_pixels(g_pixels, first, count, total, height, width, g_image, g_row, g_pixel)
+            for panel in range(start, min(start + together, end)):
+                column, here = panel * wide, min(wide, outputs - panel * wide)
+                pack_pixels(zero, g + size * column, g_pixels, count, here, packed, wide, lane, size)
+                walk_taps(
+                    zero, a, a_pixels, count, taps, tiles * split // splits, tiles * (split + 1) // splits, depth,
+                    packed, y + size * column, places, here, first, wide, size, edge, own,
+                )  # fmt: skip
     return 0
 
 
@@ -275,18 +290,25 @@ def run_product(a, b, y):
 
 def run_outer(dtype, a, g, y, pixels, a_strides, g_strides, taps, outputs):
     """`outer` with its work cut for the threads; taps: the offsets of y's rows from a pixel of a."""
-    size, workers, wide = dtype.itemsize, threads(), columns(dtype.itemsize)
-    depth = len(taps)
-    table = np.empty(-(-depth // ROWS) * ROWS, np.int64)
+    size, wide, depth = dtype.itemsize, columns(dtype.itemsize), len(taps)
+    table = np.empty(-(-depth // OUTER_ROWS) * OUTER_ROWS, np.int64)
     table[:depth], table[depth:] = taps, taps[-1]
     panels, total = -(-outputs // wide), pixels[0] * pixels[1] * pixels[2]
-    splits = 1 if panels % workers == 0 else min(workers, -(-depth // ROWS))
+    groups = splits = 1
+    if depth * outputs * total > WORTH_SHARING:
+        workers = threads()
+        if panels % workers == 0:
+            groups = workers
+        else:
+            splits = min(workers, len(table) // OUTER_ROWS)
+    # what is read or written again and again should be the smaller: a's pixels for every panel, or y for every block
+    together = 1 if depth * outputs > total * a_strides[2] else panels
     block = min(BLOCK, total)
-    work_bytes = _whole_lines(size * wide * (block + ROWS) + 8 * (ROWS + len(table) + 2 * block))
-    work = memory.empty((panels * splits, work_bytes), np.uint8)
+    work_bytes = _whole_lines(size * wide * (block + OUTER_ROWS) + 8 * (OUTER_ROWS + len(table) + 2 * block))
+    work = memory.empty((groups * splits, work_bytes), np.uint8)
     outer(
-        dtype, panels * splits, a, g, y, *pixels, *a_strides, *g_strides, memory.address(table), depth, outputs,
-        block, splits, wide, lanes(size), size, memory.address(work), work_bytes,
+        dtype, groups * splits, a, g, y, *pixels, *a_strides, *g_strides, memory.address(table), depth, outputs,
+        block, groups, splits, together, wide, lanes(size), size, memory.address(work), work_bytes,
     )  # fmt: skip
 
 

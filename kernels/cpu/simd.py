@@ -16,19 +16,24 @@ from llvmlite import binding
 
 
 class Unit(NamedTuple):
-    """A vector unit: register width in bytes, whether it multiplies and adds in one, rows of the register tile."""
+    """A vector unit: register width in bytes, whether it multiplies and adds in one, rows of the two tiles.
+
+    The outer tile has an address for every row and a table to follow in its inner loop: more rows than 8 run out of
+    general registers, and the loop halves its speed.
+    """
 
     name: str
     register_bytes: int
     fused: bool
     rows: int
+    outer_rows: int
 
 
 UNITS = {
-    "avx512": Unit("avx512", 64, True, 12),  # 32 registers: 24 sums
-    "avx2": Unit("avx2", 32, True, 6),  # 16 registers: 12 sums
-    "neon": Unit("neon", 16, True, 8),  # 32 registers: 16 sums
-    "plain": Unit("plain", 16, False, 4),  # 16 registers: 8 sums
+    "avx512": Unit("avx512", 64, True, 12, 8),  # 32 registers: 24 sums
+    "avx2": Unit("avx2", 32, True, 6, 6),  # 16 registers: 12 sums
+    "neon": Unit("neon", 16, True, 8, 8),  # 32 registers: 16 sums
+    "plain": Unit("plain", 16, False, 4, 4),  # 16 registers: 8 sums
 }
 VECTORS = 2
 

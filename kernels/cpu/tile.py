@@ -4,7 +4,7 @@ Two forms, each a block of ROWS x COLUMNS sums kept in vector registers, COLUMNS
 
     gather_tile   y[i, j] = Σ_r Σ_q a[row_i + r·pitch + q] · b[r·length + q, j]
                   rows of a are windows of an image: `runs` stretches of `length` numbers, `pitch` apart
-    outer_tile    y[i, j] (+)= Σ_s Σ_p a[segment_s + p·step + tap_i] · b[p + (pixels of earlier segments), j]
+    outer_tile    y[i, j] (+)= Σ_p a[pixel_p + tap_i] · b[p, j]
                   a sum over pixels of outer products: taps of the window times incoming gradients
 
 In each step one register-wide row of b is loaded, each a[...] is spread over a register, and ROWS x VECTORS fused
@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from .simd import UNIT, VECTORS, lanes
 
 I64 = ir.IntType(64)
-ROWS = UNIT.rows
+ROWS, OUTER_ROWS = UNIT.rows, UNIT.outer_rows
 
 
 class _Emit:
@@ -102,11 +102,10 @@ class _Emit:
             out += [self.multiply_add(a, row[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
         return out
 
-    def write(self, sums, place):
-        """The tile's rows, each at place(i)."""
+    def write(self, sums, addresses):
+        """The tile's rows, each to its address."""
         step = self.itemsize * self.width
-        for i in range(ROWS):
-            address = place(i)
+        for i, address in enumerate(addresses):
             for j in range(self.vectors):
                 self.store(sums[i * self.vectors + j], self.builder.add(address, I64(step * j)))
 
@@ -143,7 +142,7 @@ def _gather_tile(vectors):
                 return emit.loop(length, carried, step)
 
             _, *sums = emit.loop(runs, [b] + [emit.zero] * (ROWS * vectors), run)
-            emit.write(sums, lambda i: emit.at(y, emit.integer(places, I64(i))))
+            emit.write(sums, [emit.at(y, emit.integer(places, I64(i))) for i in range(ROWS)])
             return context.get_dummy_value()
 
         return types.void(zero, *[types.intp] * 8), generate
@@ -156,46 +155,38 @@ gather_narrow_tile = _gather_tile(1)  # for few columns: half of a full tile wou
 
 
 @intrinsic
-def outer_tile(typing, zero, a, segments, lengths, count, step, taps, b, y, places, more):
-    """The sum over pixels of ROWS taps of a times a row of b, to y, or added to it when `more` is not 0.
+def outer_tile(typing, zero, a, pixels, count, taps, b, y, places, more):
+    """The sum over `count` pixels of OUTER_ROWS taps of a times a row of b, to y, or added to it when `more` is not 0.
 
-    zero                a number of the dtype
-    a, b, y             addresses of numbers;  segments, lengths, taps, places: addresses of integers
-    segments, lengths   where each of `count` stretches of pixels begins in a, and how many it has
-    step                from one pixel to the next in a;  taps[i]: from a pixel to its tap i
-    places[i]           where row i goes in y
+    zero         a number of the dtype
+    a, b, y      addresses of numbers;  pixels, taps, places: addresses of integers
+    pixels[p]    where pixel p lies in a;  taps[i]: from a pixel to its tap i
+    places[i]    where row i goes in y
     """
 
     def generate(context, builder, signature, arguments):
         emit = _Emit(context, builder, signature.args[0])
-        _, a, segments, lengths, count, step, taps, b, y, places, more = arguments
-        bases = [emit.at(a, emit.integer(taps, I64(i))) for i in range(ROWS)]
+        _, a, pixels, count, taps, b, y, places, more = arguments
+        bases = [emit.at(a, emit.integer(taps, I64(i))) for i in range(OUTER_ROWS)]
         row_bytes = I64(emit.itemsize * emit.width * VECTORS)
-        step_bytes = builder.mul(step, I64(emit.itemsize))
 
-        def segment(s, carried):
-            shift = builder.mul(emit.integer(segments, s), I64(emit.itemsize))
+        def pixel(p, carried):
+            b, *sums = carried
+            offset = builder.mul(emit.integer(pixels, p), I64(emit.itemsize))
+            numbers = [lambda t=t: emit.load(builder.add(t, offset), emit.scalar) for t in bases]
+            return [builder.add(b, row_bytes), *emit.products(numbers, emit.row(b), sums)]
 
-            def pixel(_, carried):
-                offset, b, *sums = carried
-                numbers = [lambda t=t: emit.load(builder.add(t, offset), emit.scalar) for t in bases]
-                after = [builder.add(offset, step_bytes), builder.add(b, row_bytes)]
-                return [*after, *emit.products(numbers, emit.row(b), sums)]
-
-            _, *carried = emit.loop(emit.integer(lengths, s), [shift, *carried], pixel)
-            return carried
-
-        _, *sums = emit.loop(count, [b] + [emit.zero] * (ROWS * VECTORS), segment)
-        targets = [emit.at(y, emit.integer(places, I64(i))) for i in range(ROWS)]
+        _, *sums = emit.loop(count, [b] + [emit.zero] * (OUTER_ROWS * VECTORS), pixel)
+        targets = [emit.at(y, emit.integer(places, I64(i))) for i in range(OUTER_ROWS)]
         with builder.if_else(builder.icmp_signed("!=", more, I64(0))) as (added, stored):
             with added:
                 before = [value for target in targets for value in emit.row(target)]
-                emit.write([builder.fadd(u, v) for u, v in zip(before, sums)], targets.__getitem__)
+                emit.write([builder.fadd(u, v) for u, v in zip(before, sums)], targets)
             with stored:
-                emit.write(sums, targets.__getitem__)
+                emit.write(sums, targets)
         return context.get_dummy_value()
 
-    return types.void(zero, *[types.intp] * 10), generate
+    return types.void(zero, *[types.intp] * 8), generate
 
 
 @intrinsic
