@@ -305,6 +305,12 @@ def _zeros_like(array):
 def _wrong_gradient(node, x, gx):
     index = next(i for i, other in enumerate(node.inputs) if other is x)
     argument = node.op.arguments[index] if index < len(node.op.arguments) else f"{node.op.variadic}[{index}]"
+    floats = sorted({str(other.dtype) for other in node.inputs if other.dtype.kind == "f"})
+    if gx.shape == x.shape and len(floats) > 1:
+        return TypeError(
+            f"{node.op.name}: its inputs mix {' and '.join(floats)}, so that {argument} ({x.dtype}) would get a gradient "
+            f"in {gx.dtype}; convert one of them with .to(dtype=...)"
+        )
     got, wanted = f"{gx.shape} {gx.dtype}", f"{x.shape} {x.dtype}"
     return ValueError(f"{node.op.name}: the VJP for {argument!r} returned {got}, but {argument} is {wanted}")
 

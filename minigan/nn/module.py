@@ -120,7 +120,7 @@ class Sequential(Module):
         i = 0
         while i < len(self.layers):
             layer, following = self.layers[i], self.layers[i + 1] if i + 1 < len(self.layers) else None
-            if getattr(layer, "fuses_slope", False) and isinstance(getattr(following, "slope", None), float):
+            if getattr(layer, "fuses_slope", False) and getattr(following, "slope", -1.0) >= 0:
                 x = layer(x, slope=following.slope)
                 i += 2
             else:

@@ -12,6 +12,9 @@
 To add an op: write it in the room that fits, export it here, give it a row in table.py. The tests do the rest.
 """
 
+import math
+
+from ..autograd import as_tensor
 from ..tensor import Tensor
 from .conv import conv2d, conv2d_weight, conv_transpose2d
 from .elementwise import (
@@ -90,15 +93,17 @@ Tensor.__mul__ = lambda a, b: multiply(a, b)
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__truediv__ = lambda a, b: divide(a, b)
 Tensor.__rtruediv__ = lambda a, b: divide(b, a)
-Tensor.__matmul__ = lambda a, b: matmul(a, b)
+Tensor.__matmul__ = lambda a, b: matmul(a, as_tensor(b, like=a))
+Tensor.__rmatmul__ = lambda a, b: matmul(as_tensor(b, like=a), a)
 Tensor.__neg__ = lambda a: negative(a)
 Tensor.__abs__ = lambda a: abs(a)
 Tensor.__pow__ = _power
+Tensor.__rpow__ = lambda x, base: exp(multiply(x, math.log(base)))
 Tensor.__getitem__ = lambda x, index: getitem(x, index=_plain_index(index))
-Tensor.__gt__ = lambda a, b: Tensor(a.data > getattr(b, "data", b) if isinstance(b, Tensor) else a.data > b)
-Tensor.__lt__ = lambda a, b: Tensor(a.data < b.data if isinstance(b, Tensor) else a.data < b)
-Tensor.__ge__ = lambda a, b: Tensor(a.data >= b.data if isinstance(b, Tensor) else a.data >= b)
-Tensor.__le__ = lambda a, b: Tensor(a.data <= b.data if isinstance(b, Tensor) else a.data <= b)
+Tensor.__gt__ = lambda a, b: Tensor(a.data > as_tensor(b, like=a).data)
+Tensor.__lt__ = lambda a, b: Tensor(a.data < as_tensor(b, like=a).data)
+Tensor.__ge__ = lambda a, b: Tensor(a.data >= as_tensor(b, like=a).data)
+Tensor.__le__ = lambda a, b: Tensor(a.data <= as_tensor(b, like=a).data)
 Tensor.to = _to
 Tensor.T = property(lambda x: transpose(x))
 Tensor.reshape = lambda x, *shape: reshape(x, shape=_shape_of(shape))
