@@ -89,8 +89,9 @@ def generate(G, z):
 
 def judge(fake, source, args):
     """1,000 generated images against real ones: means and covariances of their pixels, and how much they differ."""
-    rng = np.random.default_rng(args.seed + 2)
-    real, held_out = (next(Batches(source, min(1000, args.judged), rng)) for _ in range(2))
+    count = min(1000, args.judged, len(source) // 2 if hasattr(source, "take") else 1000)
+    batches = Batches(source, count, np.random.default_rng(args.seed + 2))
+    real, held_out = next(batches), next(batches)  # of a folder: no image is in both
     distance, floor = pixel_frechet(real, fake, held_out)
     ratio = spread(fake) / spread(real)
     return verdict(
@@ -102,7 +103,7 @@ def judge(fake, source, args):
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__, steps=2500, out="", lr=2e-4, batch=64, width=64, every=100, judged=1000)
+    parser = arguments(__doc__, steps=2000, out="", lr=2e-4, batch=64, width=64, every=100, judged=1000)
     parser.add_argument("--data", default="glyphs", help="glyphs, fashion-mnist or folder:PATH")
     parser.add_argument("--size", type=int, default=32, help="pixels along each side: 28, 32 or 64")
     main(train, parser)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 SECTIONS = ("engine", "layers", "steps", "ring", "memory")
 TARGETS = {"engine": 0.80, "dcgan_step": 0.80, "dcgan_step_equal_work": 0.85, "ring_step": 0.70, "memory": 1.00}
-RING_G = (16, 128, 128, 2)  # the multilayer perceptrons of the ring: latent ... point, and point ... logit
-RING_D = (2, 128, 128, 1)
+RING_G = (2, 128, 128, 128, 2)  # the players of examples/01_gan_ring.py: latent ... point, and point ... logit
+RING_D = (2, 128, 128, 128, 1)
 SLOPE, EPS = 0.2, 1e-5  # of the leaky ReLU, and of batch norm
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 

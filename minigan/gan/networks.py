@@ -6,31 +6,14 @@ down in D. Sizes 28, 32 and 64 differ only in the small end: a 7x7 or 4x4 image 
 Source: Radford, Metz and Chintala 2015, section 3.  Stands on nn/.
 """
 
-from ..nn import (
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Reshape,
-    Sequential,
-    Tanh,
-    init,
-)
+from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d, LeakyReLU, Linear, ReLU, Reshape, Sequential, Tanh, init
 
 
-def mlp(widths, rng, activation=ReLU, *, norm=False):
-    """Linear layers of the given widths with an activation between them: mlp([2, 128, 128, 1], rng).
-
-    norm: batch norm before every activation.
-    """
+def mlp(widths, rng, activation=ReLU):
+    """Linear layers of the given widths with an activation between them: mlp([2, 128, 128, 1], rng)."""
     layers = []
     for i, (a, b) in enumerate(zip(widths, widths[1:])):
-        if i:
-            layers += [BatchNorm1d(a), activation()] if norm else [activation()]
-        layers.append(Linear(a, b, rng=rng))
+        layers += ([activation()] if i else []) + [Linear(a, b, rng=rng)]
     return Sequential(*layers)
 
 
