@@ -70,7 +70,7 @@ def train(args):
 
     fixed = noise(1000)
     show = ring(np.random.default_rng(0), 1000, sigma=SIGMA)
-    parts = dict(G=G, D=D, opt_G=opt_G, opt_D=opt_D, rng=rng, batches=batches)
+    parts = {"G": G, "D": D, "opt_G": opt_G, "opt_D": opt_D, "rng": rng, "batches": batches}
     with Run(args.out, args, resume=args.resume) as run:
         start = run.restore(**parts)
         run.checkpoint_on_exit(lambda: parts)

@@ -64,7 +64,7 @@ def train(args):
         return {"loss_G": loss.item(), "D(G(z)) 2": mean(sigmoid(l_fake)).item()}
 
     fixed = noise(64)
-    parts = dict(G=G, D=D, opt_G=opt_G, opt_D=opt_D, rng=rng, batches=batches)
+    parts = {"G": G, "D": D, "opt_G": opt_G, "opt_D": opt_D, "rng": rng, "batches": batches}
     with Run(args.out or f"runs/dcgan-{args.data.partition(':')[0]}", args, resume=args.resume) as run:
         start = run.restore(**parts)
         run.checkpoint_on_exit(lambda: parts)

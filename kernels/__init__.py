@@ -11,6 +11,7 @@ file checks the arguments and picks the backend. $MINIGAN_KERNELS=reference runs
 Stands on shapes.py. Read reference.py next.
 """
 
+import functools
 import os
 
 import numpy as np
@@ -37,9 +38,12 @@ def _backend(kernel, *arrays):
             raise TypeError(f"{kernel}: wants NumPy arrays, got {what}; there are no CUDA kernels yet")
         if array.dtype != first.dtype:
             raise TypeError(f"{kernel}: arrays of one dtype, please, got {', '.join(str(a.dtype) for a in arrays)}")
-    if _choice == "reference" or first.dtype not in _FAST:
-        return reference
-    from . import cpu
+    return _fast() if _choice == "cpu" and first.dtype in _FAST else reference
+
+
+@functools.cache
+def _fast():
+    from . import cpu  # Numba takes a third of a second to import: not before it is needed
 
     return cpu
 

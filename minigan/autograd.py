@@ -308,8 +308,8 @@ def _wrong_gradient(node, x, gx):
     floats = sorted({str(other.dtype) for other in node.inputs if other.dtype.kind == "f"})
     if gx.shape == x.shape and len(floats) > 1:
         return TypeError(
-            f"{node.op.name}: its inputs mix {' and '.join(floats)}, so that {argument} ({x.dtype}) would get a gradient "
-            f"in {gx.dtype}; convert one of them with .to(dtype=...)"
+            f"{node.op.name}: its inputs mix {' and '.join(floats)}, so that {argument} ({x.dtype}) would get a "
+            f"{gx.dtype} gradient; convert one of them with .to(dtype=...)"
         )
     got, wanted = f"{gx.shape} {gx.dtype}", f"{x.shape} {x.dtype}"
     return ValueError(f"{node.op.name}: the VJP for {argument!r} returned {got}, but {argument} is {wanted}")

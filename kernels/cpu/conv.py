@@ -73,7 +73,7 @@ def conv_transpose2d(x, w, *, stride, padding, size):
     x, image, row = surrounded(x, *_reach(down, h), *_reach(across, v))
     w = np.ascontiguousarray(w)
     y = memory.empty((n, *size, channels), x.dtype)
-    if len(down) < min(sh, size[0]) or not fold and len(across) < min(sw, size[1]):
+    if len(down) < min(sh, size[0]) or (not fold and len(across) < min(sw, size[1])):
         y[...] = 0  # a kernel smaller than its stride leaves pixels that nothing reaches
     for h0, rows, top, row_taps in down:
         for v0, cols, left, column_taps in across:

@@ -98,7 +98,7 @@ def walk_rows(zero, a, rows, places, count, runs, pitch, length, b, y, here, wid
 
 @Kernel
 def pack(zero, table, task):
-    """packed[panel, tap·inner + q, j] = source[taps[tap] + q·inner_step + (panel·wide + j)·column_step], 0 beyond width."""
+    """packed[panel, tap·inner + q, j] = source[taps[tap] + q·inner_step + (panel·wide + j)·column_step], else 0."""
     source, taps, count, inner, inner_step, width, column_step, packed, wide, lane, size, tasks = unpack(table, 12)
     units = (width + wide - 1) // wide * count
     for unit in range(units * task // tasks, units * (task + 1) // tasks):
@@ -111,7 +111,7 @@ def pack(zero, table, task):
 
 @Kernel
 def gather(zero, table, task):
-    """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a's pixel [n,i,j], times b."""
+    """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a[n,i,j] on, times b."""
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
     runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 96, 11)
     total = images * height * width
@@ -198,7 +198,7 @@ def walk_taps(zero, a, pixels, count, taps, first, last, depth, b, y, places, he
 
 @Kernel
 def outer(zero, table, task):
-    """y[k, :outputs] = Σ over pixels [n,i,j] of a[pixel + taps[k]] · g[pixel, :outputs], for k < depth; y contiguous."""
+    """y[k, :outputs] = Σ over pixels [n,i,j] of a[pixel + taps[k]] · g[pixel, :outputs], k < depth; y contiguous."""
     a, g, y, images, height, width, a_image, a_row, a_pixel, g_image, g_row, g_pixel = unpack(table, 12)
     taps, depth, outputs, block, groups, splits, together, wide, lane, size, work, work_bytes = unpack(table + 96, 12)
     total = images * height * width

@@ -29,9 +29,10 @@ _kernels = []
 def _folder():
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     digest = hashlib.sha256(sources + numba.__version__.encode()).hexdigest()[:12]
-    base = os.environ.get("MINIGAN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "minigan")
-    for root in (Path(base), Path(tempfile.gettempdir(), f"minigan-{os.getuid() if hasattr(os, 'getuid') else 'user'}")):
-        folder = root / f"kernels-{UNIT.name}-{digest}"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    for root in (os.environ.get("MINIGAN_CACHE") or Path(cache, "minigan"), f"{tempfile.gettempdir()}/minigan-{user}"):
+        folder = Path(root) / f"kernels-{UNIT.name}-{digest}"
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
@@ -42,7 +43,8 @@ def _folder():
 FOLDER = _folder()
 
 
-_PRANGE_ONLY = dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False)
+_LEAVE_OUT = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
+_PRANGE_ONLY = dict.fromkeys(_LEAVE_OUT, False) | {"prange": True}
 _OPTIONS = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
@@ -71,7 +73,7 @@ def _call(typing, zero, code, table, task):
 
 with _cached_here():
 
-    @numba.njit(cache=True, parallel=_PRANGE_ONLY | {"prange": True}, nogil=True)
+    @numba.njit(cache=True, parallel=_PRANGE_ONLY, nogil=True)
     def _run(zero, code, table, tasks):
         if tasks == 1:  # waking the other threads costs more than a small kernel does
             _call(zero, code, table, 0)

@@ -67,7 +67,9 @@ def _fresh(size):
 
 def _trim(coming):
     """Give unused blocks of other sizes back to the system when they add up to too much."""
-    free = [(size, i) for size, blocks in _blocks.items() for i, b in enumerate(blocks) if sys.getrefcount(b) <= _unused]
+    free = []
+    for size, blocks in _blocks.items():
+        free += [(size, i) for i, b in enumerate(blocks) if sys.getrefcount(b) <= _unused]
     excess = sum(size for size, _ in free) - KEEP
     for size, i in sorted(free, reverse=True):
         if excess <= 0 or size == coming:

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 
-from .. import reference
 from . import memory
 from .jit import Kernel, threads
 from .tile import entry, peek, poke, read, scalar, unpack
@@ -57,20 +56,15 @@ def rmsprop_all(zero, table, task):
 def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
     """m ← β₁m + (1-β₁)g,  v ← β₂v + (1-β₂)g²,  p ← p - lr · m̂ / (sqrt(v̂) + ε),  m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ)"""
     numbers = [lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, 1 / math.sqrt(1 - beta2**step), eps]
-    if not _launch(adam_all, numbers, params, grads, ms, vs):
-        reference.adam(params, grads, ms, vs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)
+    _launch(adam_all, numbers, params, grads, ms, vs)
 
 
 def rmsprop(params, grads, squares, *, lr, alpha, eps):
     """v ← αv + (1-α)g²,  p ← p - lr · g / (sqrt(v) + ε)"""
-    if not _launch(rmsprop_all, [lr, alpha, 1 - alpha, eps], params, grads, squares):
-        reference.rmsprop(params, grads, squares, lr=lr, alpha=alpha, eps=eps)
+    _launch(rmsprop_all, [lr, alpha, 1 - alpha, eps], params, grads, squares)
 
 
 def _launch(kernel, numbers, params, grads, *states):
-    """False, and nothing done, when an array that is to be changed in place is not contiguous."""
-    if not all(x.flags.c_contiguous for arrays in (params, *states) for x in arrays):
-        return False
     grads = [np.ascontiguousarray(g) for g in grads]
     rows = []
     for arrays in zip(params, grads, *states):
@@ -78,4 +72,3 @@ def _launch(kernel, numbers, params, grads, *states):
     rows, numbers = np.array(rows, np.int64), np.array(numbers, np.float64)
     tasks = 1 if sum(p.size for p in params) < SMALL else threads()
     kernel(params[0].dtype, tasks, memory.address(rows), len(params), memory.address(numbers), tasks)
-    return True

@@ -53,7 +53,8 @@ def choose(wanted=None):
     name = wanted or host
     if name not in UNITS:
         raise ValueError(f"MINIGAN_SIMD: got {name!r}; know {', '.join(UNITS)}")
-    if name != "plain" and (name == "neon") != (host == "neon") or UNITS[name].register_bytes > UNITS[host].register_bytes:
+    foreign = name != "plain" and (name == "neon") != (host == "neon")
+    if foreign or UNITS[name].register_bytes > UNITS[host].register_bytes:
         raise ValueError(f"MINIGAN_SIMD: {name!r} is not to be had on this machine, whose unit is {host!r}")
     return UNITS[name]
 

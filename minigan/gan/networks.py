@@ -6,13 +6,15 @@ down in D. Sizes 28, 32 and 64 differ only in the small end: a 7x7 or 4x4 image 
 Source: Radford, Metz and Chintala 2015, section 3.  Stands on nn/.
 """
 
+from itertools import pairwise
+
 from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d, LeakyReLU, Linear, ReLU, Reshape, Sequential, Tanh, init
 
 
 def mlp(widths, rng, activation=ReLU):
     """Linear layers of the given widths with an activation between them: mlp([2, 128, 128, 1], rng)."""
     layers = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:])):
+    for i, (a, b) in enumerate(pairwise(widths)):
         layers += ([activation()] if i else []) + [Linear(a, b, rng=rng)]
     return Sequential(*layers)
 
@@ -34,7 +36,7 @@ def dcgan_generator(size, channels, rng, *, latent=100, width=64):
     small, doublings = _ends(size)
     widths = [width * 2**i for i in reversed(range(doublings))]
     layers = [Reshape(1, 1, latent), ConvTranspose2d(latent, widths[0], small, bias=False, rng=rng)]
-    for a, b in zip(widths, widths[1:]):
+    for a, b in pairwise(widths):
         layers += [BatchNorm2d(a), ReLU(), ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False, rng=rng)]
     layers += [BatchNorm2d(widths[-1]), ReLU()]
     layers += [ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=False, rng=rng), Tanh()]
@@ -50,7 +52,7 @@ def dcgan_discriminator(size, channels, rng, *, width=64):
     small, halvings = _ends(size)
     widths = [width * 2**i for i in range(halvings)]
     layers = [Conv2d(channels, widths[0], 4, stride=2, padding=1, bias=False, rng=rng), LeakyReLU(0.2)]
-    for a, b in zip(widths, widths[1:]):
+    for a, b in pairwise(widths):
         layers += [Conv2d(a, b, 4, stride=2, padding=1, bias=False, rng=rng), BatchNorm2d(b), LeakyReLU(0.2)]
     layers += [Conv2d(widths[-1], 1, small, bias=False, rng=rng), Reshape()]
     return init.dcgan(Sequential(*layers), rng)

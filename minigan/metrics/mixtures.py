@@ -24,7 +24,8 @@ def mode_statistics(samples, centers, sigma):
     """
     samples, centers = np.asarray(samples, np.float64), np.asarray(centers, np.float64)
     if samples.ndim != 2 or centers.ndim != 2 or samples.shape[1] != centers.shape[1]:
-        raise ValueError(f"mode_statistics: wants (n, d) samples and (modes, d) centers, got {samples.shape}, {centers.shape}")
+        shapes = f"{samples.shape}, {centers.shape}"
+        raise ValueError(f"mode_statistics: wants (n, d) samples and (modes, d) centers, got {shapes}")
     distance = np.linalg.norm(samples[:, None] - centers, axis=-1)
     nearest = distance.argmin(axis=1)
     good = distance[np.arange(len(samples)), nearest] <= 3 * sigma
@@ -32,4 +33,5 @@ def mode_statistics(samples, centers, sigma):
     if not counts.sum():
         return ModeStatistics(0, 0.0, float("inf"))
     share = counts[counts > 0] / counts.sum()
-    return ModeStatistics(int((counts > 0).sum()), float(good.mean()), float((share * np.log(share * len(centers))).sum()))
+    reverse_kl = (share * np.log(share * len(centers))).sum()
+    return ModeStatistics(len(share), float(good.mean()), float(reverse_kl))

@@ -1,4 +1,7 @@
-"""Modules: functions with parameters.  module.py is the machinery, layers.py the layers, init.py their first weights."""
+"""Modules: functions with parameters.
+
+module.py is the machinery, layers.py the layers, init.py their first weights.
+"""
 
 from . import init
 from .layers import (

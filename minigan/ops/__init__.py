@@ -60,8 +60,8 @@ from .shape import (
 __all__ = [
     "abs", "add", "avg_pool2d", "batch_norm", "broadcast_to", "clip", "concatenate", "conv2d", "conv2d_weight",
     "conv_transpose2d", "copy_to", "divide", "dropout", "exp", "getitem", "instance_norm", "layer_norm", "leaky_relu",
-    "linear", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative", "pad",
-    "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "subtract", "sum", "sum_to",
+    "linear", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative",
+    "pad", "power", "relu", "reshape", "sigmoid", "softmax", "softplus", "sqrt", "stack", "subtract", "sum", "sum_to",
     "swapaxes", "take", "tanh", "transpose", "upsample_nearest2d", "where",
 ]  # fmt: skip
 

@@ -14,7 +14,6 @@ from ..device import array_module
 from ..tensor import Tensor
 from .shape import broadcast_to, unbroadcast
 
-
 LARGE = 1 << 14  # from here on an addition is worth a kernel: the two halves of D's weight gradients
 
 

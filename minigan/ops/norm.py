@@ -60,6 +60,6 @@ def layer_norm(x, gamma, beta, *, eps=1e-5):
 
 
 def instance_norm(x, gamma, beta, *, eps=1e-5):
-    """Instance norm: statistics over the pixels, one pair for each image and channel. x (N, ..., C); gamma, beta (C,)."""
+    """Instance norm: statistics over the pixels, one pair for each image and channel. x (N, ..., C); others (C,)."""
     x = as_tensor(x)
     return normalise(x, gamma, beta, axes=tuple(range(1, x.ndim - 1)), eps=eps)

@@ -136,7 +136,8 @@ def stack(tensors, axis=0):
 
 
 def _widths(x, width):
-    return tuple((w, w) if isinstance(w, int) else tuple(w) for w in ([width] * x.ndim if isinstance(width, int) else width))
+    widths = [width] * x.ndim if isinstance(width, int) else width
+    return tuple((w, w) if isinstance(w, int) else tuple(w) for w in widths)
 
 
 def pad(x, width, mode="constant"):
@@ -153,7 +154,8 @@ def pad(x, width, mode="constant"):
     for axis, (before, after) in enumerate(widths):
         n = x.shape[axis]
         if max(before, after) >= n:
-            raise ValueError(f"pad: reflecting axis {axis} of length {n} allows margins up to {n - 1}, got {before, after}")
+            got = f"{before} and {after}"
+            raise ValueError(f"pad: reflecting axis {axis} of length {n} allows margins up to {n - 1}, got {got}")
         if before or after:  # mirrored positions are a look-up; its VJP sums what was copied
             x = take(x, np.abs((np.arange(-before, n + after) + n - 1) % (2 * n - 2) - (n - 1)) if n > 1 else [0], axis)
     return x
