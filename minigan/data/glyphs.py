@@ -164,6 +164,8 @@ def _ranges(factors):
 
 def _check(size, slant, weight, scale, position):
     """Refuse what cannot be drawn well: outside the table, too small to read, over the image's border."""
+    if size < 1:
+        raise ValueError(f"Glyphs: size is {size}, but an image has at least 1 pixel a side.")
     for name, value, low, high in [("slant", slant, -MAX_SLANT, MAX_SLANT), ("weight", weight, *WEIGHTS),
                                    ("scale", scale, MIN_PIXELS / size, 1), ("position", position, -0.5, 0.5)]:
         bad = value[~((low - 1e-6 <= value) & (value <= high + 1e-6))]          # NaN is bad too
