@@ -8,9 +8,9 @@ Twins: ../reference.py, the same names.  Stands on jit.py and memory.py.
 import numpy as np
 
 from . import memory
-from .jit import Kernel, threads
+from .jit import SMALL, Kernel, shares
 from .matmul import matmul
-from .norm import SMALL, result
+from .norm import result
 from .tile import peek, poke, read, scalar, unpack
 
 
@@ -68,7 +68,7 @@ def add_all(zero, table, task):
 def linear(x, w, b, *, slope):
     """leaky_relu(x · w + b)"""
     y, b = matmul(x, w), np.ascontiguousarray(b)
-    tasks = 1 if y.size < SMALL else threads()
+    tasks = shares(y.size)
     numbers = np.array([slope, 1.0])
     shift_rows(
         y.dtype, tasks, memory.address(y), *y.shape, memory.address(b), memory.address(numbers), y.itemsize, tasks
@@ -106,7 +106,7 @@ def leaky_relu_backward(gy, x, *, slope):
         if x.size >= SMALL and x.ndim > 1:
             rows, length = x.shape[0], x.size // x.shape[0]
             y_image = length
-    tasks = 1 if x.size < SMALL else threads()
+    tasks = shares(x.size)
     numbers = np.array([slope, 1.0])
     leaky_rows(
         x.dtype, tasks, memory.address(gy), memory.address(x), memory.address(y), rows, length, height, y_image, y_row,
@@ -119,6 +119,6 @@ def add(a, b):
     """a + b, of one shape"""
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     y = memory.empty_like(a)
-    tasks = 1 if a.size < SMALL else threads()
+    tasks = shares(a.size)
     add_all(a.dtype, tasks, memory.address(a), memory.address(b), memory.address(y), a.size, tasks)
     return y

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 from .simd import UNIT
 
+SMALL = 1 << 17  # numbers that one thread passes over faster than two can be woken
 _kernels = []
 
 
@@ -138,3 +139,8 @@ def _stamp(dtype):
 def threads():
     """How many threads the parallel loop runs on."""
     return numba.get_num_threads()
+
+
+def shares(count):
+    """Tasks for a pass over so many numbers: one, or one for each thread where that pays."""
+    return 1 if count < SMALL else threads()

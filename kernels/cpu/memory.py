@@ -16,7 +16,7 @@ import threading
 
 import numpy as np
 
-SMALL = 1 << 17  # bytes below which NumPy's own allocator is as good
+SMALL = 1 << 17  # bytes up to which NumPy's own allocator is as good
 KEEP = 1 << 28  # bytes of unused blocks that are kept at most
 _ALIGN = 64
 
@@ -33,7 +33,7 @@ def empty(shape, dtype):
     for n in shape:
         count *= n
     size = count * dtype.itemsize
-    if size < SMALL:
+    if size <= SMALL:
         return np.empty(shape, dtype)
     block = _take(size)
     _margins.pop(id(block.base), None)
@@ -84,7 +84,7 @@ def with_margin(shape, dtype, margin=1):
     n, h, w, c = shape
     whole = (n, h + 2 * margin, w + 2 * margin, c)
     size = n * whole[1] * whole[2] * c * np.dtype(dtype).itemsize
-    if size < SMALL:
+    if size <= SMALL:
         return np.zeros(whole, dtype)[:, margin : margin + h, margin : margin + w]
     whole = _take(size)[:size].view(dtype).reshape(whole)
     inside = whole[:, margin : margin + h, margin : margin + w]

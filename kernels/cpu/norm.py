@@ -15,11 +15,10 @@ Twins: ../reference.py, the same names.  Stands on jit.py and memory.py.
 import numpy as np
 
 from . import memory
-from .jit import Kernel, threads
+from .jit import SMALL, Kernel, shares
 from .tile import peek, poke, read, scalar, unpack
 
 PARTS = 16  # of a reduction over an array too large for one task
-SMALL = 1 << 17  # numbers below which one task is faster than two
 
 
 @Kernel
@@ -105,7 +104,7 @@ def batch_norm(x, gamma, beta, *, eps, slope, moments):
     mu, a, _ = _coefficients(x, gamma, eps, moments)
     tables = _repeat(length, mu, a, beta)
     numbers = np.array([slope])
-    tasks = 1 if x.size < SMALL else threads()
+    tasks = shares(x.size)
     normalise(
         x.dtype, tasks, memory.address(x), memory.address(y), rows, length, height, y_image, y_row,
         *map(memory.address, tables), memory.address(numbers), x.itemsize, tasks,
@@ -130,7 +129,7 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
         count = x.size // channels
         gx, y_image, y_row = result(x)
         more = _repeat(length, (-a * inverse * g_gamma / count).astype(x.dtype), (-a * g_beta / count).astype(x.dtype))
-        tasks = 1 if x.size < SMALL else threads()
+        tasks = shares(x.size)
         differentiate(
             x.dtype, tasks, memory.address(gy), memory.address(x), memory.address(gx), rows, length, height, y_image,
             y_row, *map(memory.address, (*tables, *more, numbers)), x.itemsize, tasks,

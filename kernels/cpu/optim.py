@@ -10,10 +10,8 @@ import math
 import numpy as np
 
 from . import memory
-from .jit import Kernel, threads
+from .jit import Kernel, shares
 from .tile import entry, peek, poke, read, scalar, unpack
-
-SMALL = 1 << 17  # numbers below which one task is faster than two
 
 
 @Kernel
@@ -70,5 +68,5 @@ def _launch(kernel, numbers, params, grads, *states):
     for arrays in zip(params, grads, *states):
         rows += [memory.address(x) for x in arrays] + [arrays[0].size]
     rows, numbers = np.array(rows, np.int64), np.array(numbers, np.float64)
-    tasks = 1 if sum(p.size for p in params) < SMALL else threads()
+    tasks = shares(sum(p.size for p in params))
     kernel(params[0].dtype, tasks, memory.address(rows), len(params), memory.address(numbers), tasks)
