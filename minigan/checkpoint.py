@@ -37,9 +37,7 @@ def save(path, /, **parts):
             numbers, arrays bit for bit (in this machine's byte order).
     Raises TypeError, before anything is written, for a value that cannot be kept.
     """
-    tensors, record = {}, {}
-    for name, part in parts.items():
-        record[name] = {"kind": _kind(part), "tree": _split(_state(part), _escape(name), tensors)}
+    tensors, record = _take_apart(parts)
     metadata = {"minigan": json.dumps({"version": VERSION, "parts": record})}
     write_file(path, to_bytes(tensors, metadata=metadata))
 
@@ -65,6 +63,12 @@ def load(path, /, **parts):
 def read(path, /):
     """All that a checkpoint holds, as a nested dict of arrays and values, to look at."""
     return {name: value for name, (_, value) in _open(path).items()}
+
+
+def not_finite(**parts):
+    """The names of the arrays in `parts`, as save would name them, that hold a NaN or an infinity."""
+    tensors, _ = _take_apart(parts)
+    return [name for name, array in tensors.items() if not np.isfinite(array).all()]
 
 
 def save_weights(path, module):
@@ -162,6 +166,14 @@ def _restore(path, parts, states):
 
 
 # ---- a tree as tensors and JSON, and back -----------------------------------------------------------------
+
+def _take_apart(parts):
+    """The arrays of all parts by their paths, and what is left of each part."""
+    tensors, record = {}, {}
+    for name, part in parts.items():
+        record[name] = {"kind": _kind(part), "tree": _split(_state(part), _escape(name), tensors)}
+    return tensors, record
+
 
 def _split(value, path, tensors):
     """The tree `value` with None where an array stands; the arrays go to `tensors` under their paths."""

@@ -37,6 +37,8 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from . import checkpoint, plot
 
 MAY_CHANGE = {"steps", "out", "resume", "device"}      # between a run and its continuation
@@ -46,15 +48,16 @@ def arguments(doc, *, steps, out, **more):
     """The parser that every example starts from; add to it with add_argument.
 
     doc     the example's docstring, shown by --help
-    more    defaults of --seed and --device, and options of the example's own: lr=2e-4 makes --lr, a float
+    more    defaults of --seed and --device, and options of the example's own: lr=2e-4 makes --lr, a float;
+            batch=64 makes --batch, a whole number from 1
     """
     class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass
 
     parser = argparse.ArgumentParser(description=doc, formatter_class=Help)
     add = parser.add_argument
-    add("--steps", type=int, default=steps, help="steps of training, those of a resumed run included")
-    add("--seed", type=int, default=more.pop("seed", 0), help="the same seed gives the same numbers")
+    add("--steps", type=_whole(0), default=steps, help="steps of training, those of a resumed run included")
+    add("--seed", type=_whole(0), default=more.pop("seed", 0), help="the same seed gives the same numbers")
     add("--out", default=out, help="folder of the run")
     add("--resume", action="store_true", help="go on from the checkpoint in the folder")
     add("--device", choices=["auto", "cpu", "cuda"], default=more.pop("device", "auto"),
@@ -65,8 +68,18 @@ def arguments(doc, *, steps, out, **more):
         if isinstance(default, bool):
             add(option, action=argparse.BooleanOptionalAction, default=default, help=text)
         else:
-            add(option, type=type(default), default=default, help=text)
+            kind = _whole(min(default, 1)) if isinstance(default, int) else type(default)
+            add(option, type=kind, default=default, help=text)
     return parser
+
+
+def _whole(least):
+    """The type of an option: whole numbers from `least` on."""
+    def integer(text):
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
+        return int(text)
+    return integer
 
 
 class Run:
@@ -115,9 +128,14 @@ class Run:
         return step
 
     def save(self, step, **parts):
-        """Write the checkpoint of `step` (the number of steps done), replacing the one before."""
-        if self._broken:
-            raise FloatingPointError(f"not saved: a figure was not finite at step {step}; {self._last_good()}")
+        """Write the checkpoint of `step` (the number of steps done), replacing the one before.
+
+        Raises FloatingPointError, and leaves that one alone, if an array is not finite: a step that spoils the
+        weights shows in no figure before the next.
+        """
+        bad = ["a figure"] if self._broken else checkpoint.not_finite(**parts)
+        if bad:
+            raise FloatingPointError(f"not saved: {bad[0]} was not finite at step {step}; {self._last_good()}")
         checkpoint.save(self.checkpoint, step=step, args=self.args, **parts)
         self._saved = step
 
@@ -333,7 +351,10 @@ def main(train, parser):
     if args.smoke:
         args.steps = min(args.steps, 20)
     try:
-        passed = train(args)
+        with np.errstate(all="ignore"):          # log and save say what is not finite, and when
+            passed = train(args)
+    except KeyboardInterrupt:                    # before or after the Run, which answers by itself
+        raise SystemExit(130) from None
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error if os.environ.get("MINIGAN_TRACEBACK") else None
