@@ -31,9 +31,12 @@ def pixel_frechet(real, fake, held_out, *, components=64):
     if min(map(len, flat)) < 2 or len({x.shape[1] for x in flat}) != 1:
         raise ValueError(f"pixel_frechet: wants sets of at least 2 images of one shape, got {[x.shape for x in flat]}")
     mean = flat[0].mean(0)
-    _, _, axes = np.linalg.svd(flat[0][: 4 * components] - mean if len(mean) > 4096 else flat[0] - mean, full_matrices=False)
+    few = flat[0][: 4 * components] if len(mean) > 4096 else flat[0]
+    axes = np.linalg.svd(few - mean, full_matrices=False)[2]
     real, fake, held_out = ((x - mean) @ axes[:components].T for x in flat)
     scale = real.var(0).sum()
+    if scale < 1e-12:
+        raise ValueError(f"pixel_frechet: the {len(real)} real images are all the same; nothing varies to compare with")
     return frechet_distance(real, fake) / scale, frechet_distance(real, held_out) / scale
 
 
