@@ -41,6 +41,12 @@ def image_grid(images, columns=8, pad=1):
     return grid
 
 
+def enlarged(array, width=560):
+    """A picture (H, W, C) with every pixel repeated a whole number of times, so that it is about that wide."""
+    times = max(1, round(width / array.shape[1]))
+    return array.repeat(times, axis=0).repeat(times, axis=1)
+
+
 def save_image(path, array):
     """Write a uint8 array (H, W), (H, W, 1) or (H, W, 3) as a PNG."""
     data = io.BytesIO()

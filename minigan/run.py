@@ -192,7 +192,7 @@ class Run:
 
     def samples(self, step, images, *, columns=8):
         """Write images (N, H, W, C) in [-1, 1] as the grid samples/<step>.png."""
-        plot.save_image(self.sample_path(step), plot.image_grid(images, columns))
+        plot.save_image(self.sample_path(step), plot.enlarged(plot.image_grid(images, columns)))
 
     def sample_path(self, step):
         """Where the picture of `step` goes, for a picture that is not a grid."""

@@ -89,3 +89,11 @@ def test_figures_are_drawn_without_pyplot(tmp_path, monkeypatch):
     assert had or "matplotlib.pyplot" not in sys.modules
     with pytest.raises(ValueError, match=r"field is .rows, columns."):
         plot.scatter_field(tmp_path / "x.png", points, points, np.zeros(4), extent)
+
+
+def test_a_small_picture_is_enlarged_by_whole_pixels():
+    grid = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    large = plot.enlarged(grid, width=11)
+    assert large.shape == (9, 12, 1)
+    assert (large[::3, ::3] == grid).all() and (large[2::3, 2::3] == grid).all()
+    assert plot.enlarged(np.zeros((3, 900, 3), np.uint8)).shape == (3, 900, 3)
