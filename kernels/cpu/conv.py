@@ -18,7 +18,7 @@ Twins: ../reference.py, the same names.  Stands on gemm.py and memory.py.
 import numpy as np
 
 from . import memory
-from .gemm import columns, packed_panels, run_gather, run_outer
+from .gemm import Job, columns, packed_panels, run_gather, run_outer
 from .images import dense, surrounded
 from .matmul import matmul
 
@@ -34,10 +34,8 @@ def conv2d(x, w, *, stride, padding):
     panels = packed_panels(w, [0], kh * kw * channels, outputs, outputs, 1)
     y = memory.empty((n, rows, cols, outputs), x.dtype)
     corner = memory.address(x) - x.itemsize * (ph * row + pw * channels)
-    run_gather(
-        x.dtype, corner, panels, memory.address(y), (n, rows, cols), (image, sh * row, sw * channels),
-        (rows * cols * outputs, cols * outputs, outputs), kh, row, kw * channels, outputs,
-    )  # fmt: skip
+    steps = (image, sh * row, sw * channels), (rows * cols * outputs, cols * outputs, outputs)
+    run_gather(panels, Job(corner, memory.address(y), 0, (n, rows, cols), *steps, kh, row, kw * channels, outputs))
     return y
 
 
@@ -75,24 +73,33 @@ def conv_transpose2d(x, w, *, stride, padding, size):
     y = memory.empty((n, *size, channels), x.dtype)
     if len(down) < min(sh, size[0]) or (not fold and len(across) < min(sw, size[1])):
         y[...] = 0  # a kernel smaller than its stride leaves pixels that nothing reaches
+    outputs = sw * channels if fold else channels
+    panels = _folded_panels(w, down, across[0][3]) if fold else _panels(w, down, across)
+    steps = (image, row, inputs), (size[0] * size[1] * channels, sh * size[1] * channels, sw * channels)
+    jobs, first_row = [], 0
     for h0, rows, top, row_taps in down:
         for v0, cols, left, column_taps in across:
-            if fold:
-                panels, outputs = _folded_panels(w, row_taps, column_taps), sw * channels
-            else:
-                offsets = [(r * kw + t) * channels * inputs for r in row_taps for t in column_taps]
-                panels, outputs = packed_panels(w, offsets, inputs, 1, channels, inputs), channels
-            run_gather(
-                x.dtype,
-                memory.address(x) + x.itemsize * (top * row + left * inputs),
-                panels,
-                memory.address(y) + y.itemsize * (h0 * size[1] + v0) * channels,
-                (n, rows, cols),
-                (image, row, inputs),
-                (size[0] * size[1] * channels, sh * size[1] * channels, sw * channels),
-                len(row_taps), row, len(column_taps) * inputs, outputs,
-            )  # fmt: skip
+            start = memory.address(x) + x.itemsize * (top * row + left * inputs)
+            target = memory.address(y) + y.itemsize * (h0 * size[1] + v0) * channels
+            runs, length = len(row_taps), len(column_taps) * inputs
+            jobs.append(Job(start, target, first_row, (n, rows, cols), *steps, runs, row, length, outputs))
+            first_row += runs * length
+    if jobs:
+        run_gather(panels, *jobs)
     return y
+
+
+def _panels(w, down, across):
+    """The weights of all phases, one phase after another: rows (r, t, k), columns c."""
+    _, kw, channels, inputs = w.shape
+    taps = [
+        (r * kw + t) * channels * inputs
+        for _, _, _, row_taps in down
+        for _, _, _, column_taps in across
+        for r in row_taps
+        for t in column_taps
+    ]
+    return packed_panels(w, taps, inputs, 1, channels, inputs) if taps else None
 
 
 def _phases(kernel, stride, padding, size):
@@ -130,12 +137,13 @@ def _folded(phases):
     return 0, phases[0][1], start, taps
 
 
-def _folded_panels(w, row_taps, column_taps):
-    """Weights of a folded phase: rows (r, input, k), columns (phase, c)."""
+def _folded_panels(w, down, column_taps):
+    """The weights of all phases down an axis, those across folded: rows (r, input, k), columns (phase, c)."""
     _, _, channels, inputs = w.shape
     stride = len(column_taps[0])
-    b = np.zeros((len(row_taps), len(column_taps), inputs, stride, channels), w.dtype)
-    for i, r in enumerate(row_taps):
+    rows = [r for _, _, _, row_taps in down for r in row_taps]
+    b = np.zeros((len(rows), len(column_taps), inputs, stride, channels), w.dtype)
+    for i, r in enumerate(rows):
         for j, of_phases in enumerate(column_taps):
             for phase, t in enumerate(of_phases):
                 if t is not None:

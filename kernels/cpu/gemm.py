@@ -10,6 +10,8 @@ does not depend on how many threads there are. All arguments are addresses (byte
 Stands on tile.py. Read conv.py next, which says what to put where.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba.extending import register_jitable
 
@@ -111,16 +113,21 @@ def pack(zero, table, task):
 
 @Kernel
 def gather(zero, table, task):
-    """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a[n,i,j] on, times b."""
+    """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a[n,i,j] on, times b.
+
+    The table holds several such jobs, one after another, each cut into chunks·groups tasks.
+    """
+    tasks, entries = unpack(table, 2)
+    table += 8 * (2 + task // tasks * entries)
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
-    runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 96, 11)
+    runs, pitch, length, outputs, panel_bytes, wide, lane, size, chunks, groups = unpack(table + 96, 10)
+    work, work_bytes = unpack(table + 176, 2)
     total = images * height * width
     tiles = (total + ROWS - 1) // ROWS
     panels = (outputs + wide - 1) // wide
-    panel_bytes = size * runs * length * wide
-    chunk, group = task // groups, task % groups
+    chunk, group = task % tasks // groups, task % groups
     first, last = tiles * chunk // chunks * ROWS, tiles * (chunk + 1) // chunks * ROWS
-    edge = work + task * work_bytes  # a tile that sticks out over the last column lands here first
+    edge = work + task % tasks * work_bytes  # a tile that sticks out over the last column lands here first
     own = edge + size * ROWS * wide
     rows = own + 8 * ROWS
     places = rows + 8 * (last - first)
@@ -245,25 +252,46 @@ def packed_panels(source, taps, inner, inner_step, width, column_step):
     return panels
 
 
-def run_gather(dtype, a, panels, y, pixels, a_strides, y_strides, runs, pitch, length, outputs):
-    """`gather` with its work cut for the threads; pixels = (images, height, width), a and y addresses."""
-    size, workers, wide = dtype.itemsize, threads(), panels.shape[2]
-    total = pixels[0] * pixels[1] * pixels[2]
+class Job(NamedTuple):
+    """One product for `gather`: addresses a and y, the panels and the first of their rows that count, and the rest."""
+
+    a: int
+    y: int
+    first_row: int
+    pixels: tuple  # images, height, width
+    a_strides: tuple
+    y_strides: tuple
+    runs: int
+    pitch: int
+    length: int
+    outputs: int
+
+
+def run_gather(panels, *jobs):
+    """`gather` of jobs that share panels, their work cut for the threads together."""
+    dtype, wide = panels.dtype, panels.shape[2]
+    size, workers = dtype.itemsize, threads()
+    total = max(job.pixels[0] * job.pixels[1] * job.pixels[2] for job in jobs)
     chunks, groups = -(-total // CHUNK), 1
     if panels.size * total < SMALL * ROWS:
         chunks = 1
-    elif chunks < 2 * workers:  # few rows: cut the columns, too
+    elif chunks < 2 * workers and len(jobs) == 1:  # few rows: cut the columns, too
         chunks = max(1, min(workers, total // (4 * ROWS)))
         groups = min(panels.shape[0], workers)
-    elif chunks % workers:
+    elif chunks * len(jobs) % workers:
         chunks += workers - chunks % workers
+    tasks = chunks * groups
     tiles = -(-total // ROWS)
     work_bytes = _whole_lines(ROWS * (wide * size + 8) + 16 * ROWS * (tiles // chunks + 1))
-    work = memory.empty((chunks * groups, work_bytes), np.uint8)
-    gather(
-        dtype, chunks * groups, a, memory.address(panels), y, *pixels, *a_strides, *y_strides,
-        runs, pitch, length, outputs, wide, lanes(size), size, chunks, groups, memory.address(work), work_bytes,
-    )  # fmt: skip
+    work = memory.empty((tasks * len(jobs) * work_bytes,), np.uint8)
+    numbers = [tasks, 24]
+    for i, job in enumerate(jobs):
+        numbers += (
+            job.a, memory.address(panels) + size * wide * job.first_row, job.y, *job.pixels, *job.a_strides,
+            *job.y_strides, job.runs, job.pitch, job.length, job.outputs, size * panels.shape[1] * wide, wide,
+            lanes(size), size, chunks, groups, memory.address(work) + i * tasks * work_bytes, work_bytes,
+        )  # fmt: skip
+    gather(dtype, tasks * len(jobs), *numbers)
 
 
 def run_product(a, b, y):

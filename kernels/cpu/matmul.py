@@ -9,7 +9,7 @@ Twin: ../reference.py:matmul.  Stands on gemm.py.
 import numpy as np
 
 from . import memory
-from .gemm import packed_panels, run_gather, run_outer, run_product
+from .gemm import Job, packed_panels, run_gather, run_outer, run_product
 
 OWN_PANELS = 1 << 18  # numbers of b up to which each task packs for itself
 
@@ -50,4 +50,4 @@ def _rows_into(y, a, b):
         return run_product(a, b, y)
     panels = packed_panels(b, [0], k, b.strides[0] // b.itemsize, n, b.strides[1] // b.itemsize)
     steps = (a.strides[0] // a.itemsize, 0, 0), (n, 0, 0)
-    return run_gather(a.dtype, memory.address(a), panels, memory.address(y), (m, 1, 1), *steps, 1, 0, k, n)
+    return run_gather(panels, Job(memory.address(a), memory.address(y), 0, (m, 1, 1), *steps, 1, 0, k, n))
