@@ -115,13 +115,14 @@ def pack(zero, table, task):
 def gather(zero, table, task):
     """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a[n,i,j] on, times b.
 
+    b is panels, panel_bytes apart; or, where that is 0, a plain matrix of which every task packs what it needs.
     The table holds several such jobs, one after another, each cut into chunks·groups tasks.
     """
     tasks, entries = unpack(table, 2)
     table += 8 * (2 + task // tasks * entries)
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
-    runs, pitch, length, outputs, panel_bytes, wide, lane, size, chunks, groups = unpack(table + 96, 10)
-    work, work_bytes = unpack(table + 176, 2)
+    runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 96, 11)
+    panel_bytes, b_row, b_step = unpack(table + 184, 3)
     total = images * height * width
     tiles = (total + ROWS - 1) // ROWS
     panels = (outputs + wide - 1) // wide
@@ -136,39 +137,15 @@ def gather(zero, table, task):
     # rows beyond the end repeat the last pixel: the same numbers to the same place
     list_pixels(rows, first, last - first, total, height, width, a_image, a_row, a_pixel)
     list_pixels(places, first, last - first, total, height, width, y_image, y_row, y_pixel)
+    packed = places + 8 * (last - first)
     for panel in range(panels * group // groups, panels * (group + 1) // groups):
+        column, here = size * panel * wide, min(wide, outputs - panel * wide)
+        if panel_bytes:
+            packed = b + panel * panel_bytes
+        else:
+            pack_panel(zero, b + column * b_step, length, b_row, here, b_step, packed, wide, lane, size)
         walk_rows(
-            zero, a, rows, places, last - first, runs, pitch, length, b + panel * panel_bytes,
-            y + size * panel * wide, min(wide, outputs - panel * wide), wide, lane, size, edge, own,
-        )  # fmt: skip
-    return 0
-
-
-@Kernel
-def product(zero, table, task):
-    """y[m, n] = Σ_k a[m, k] · b[k, n], y contiguous and a's rows too; small enough that each task packs its own b."""
-    a, b, y, height, depth, width, a_row, b_row, b_step, wide, lane, size = unpack(table, 12)
-    chunks, groups, work, work_bytes = unpack(table + 96, 4)
-    tiles = (height + ROWS - 1) // ROWS
-    panels = (width + wide - 1) // wide
-    chunk, group = task // groups, task % groups
-    first, last = tiles * chunk // chunks * ROWS, tiles * (chunk + 1) // chunks * ROWS
-    packed = work + task * work_bytes
-    edge = packed + size * depth * wide
-    own = edge + size * ROWS * wide
-    rows = own + 8 * ROWS
-    places = rows + 8 * (last - first)
-    for i in range(ROWS):
-        enter(own, i, i * wide)
-    for m in range(last - first):
-        row = min(first + m, height - 1)
-        enter(rows, m, row * a_row)
-        enter(places, m, row * width)
-    for panel in range(panels * group // groups, panels * (group + 1) // groups):
-        here = min(wide, width - panel * wide)
-        pack_panel(zero, b + size * panel * wide * b_step, depth, b_row, here, b_step, packed, wide, lane, size)
-        walk_rows(
-            zero, a, rows, places, last - first, 1, 0, depth, packed, y + size * panel * wide, here, wide, lane, size,
+            zero, a, rows, places, last - first, runs, pitch, length, packed, y + column, here, wide, lane, size,
             edge, own,
         )  # fmt: skip
     return 0
@@ -280,40 +257,42 @@ def run_gather(panels, *jobs):
         groups = min(panels.shape[0], workers)
     elif chunks * len(jobs) % workers:
         chunks += workers - chunks % workers
-    tasks = chunks * groups
-    tiles = -(-total // ROWS)
-    work_bytes = _whole_lines(ROWS * (wide * size + 8) + 16 * ROWS * (tiles // chunks + 1))
-    work = memory.empty((tasks * len(jobs) * work_bytes,), np.uint8)
-    numbers = [tasks, 24]
-    for i, job in enumerate(jobs):
-        numbers += (
-            job.a, memory.address(panels) + size * wide * job.first_row, job.y, *job.pixels, *job.a_strides,
-            *job.y_strides, job.runs, job.pitch, job.length, job.outputs, size * panels.shape[1] * wide, wide,
-            lanes(size), size, chunks, groups, memory.address(work) + i * tasks * work_bytes, work_bytes,
-        )  # fmt: skip
-    gather(dtype, tasks * len(jobs), *numbers)
+    numbers = []
+    for job in jobs:
+        b = memory.address(panels) + size * wide * job.first_row
+        numbers.append((b, job, size * panels.shape[1] * wide, 0, 0, 0))
+    _launch(dtype, wide, total, chunks, groups, numbers)
 
 
 def run_product(a, b, y):
-    """`product` of matrices whose rows (of a and y) are contiguous, cut for the threads when that pays."""
+    """y = a · b of matrices whose rows (of a and y) are contiguous, b small enough for every task to pack its own."""
     (height, depth), width, size = a.shape, b.shape[1], a.itemsize
-    wide = columns(size, width)
-    panels, tiles = -(-width // wide), -(-height // ROWS)
-    chunks = groups = 1
+    wide, chunks, groups = columns(size, width), 1, 1
     if height * depth * width > WORTH_SHARING:
         workers = threads()
-        if panels % workers == 0:
+        if -(-width // wide) % workers == 0:
             groups = workers
         else:
-            chunks = min(workers, tiles)
-    work_bytes = _whole_lines(size * wide * (depth + ROWS) + 8 * ROWS + 16 * ROWS * (tiles // chunks + 1))
-    work = memory.empty((chunks * groups * work_bytes,), np.uint8)
-    b_row, b_step = b.strides
-    product(
-        a.dtype, chunks * groups, memory.address(a), memory.address(b), memory.address(y), height, depth, width,
-        a.strides[0] // size, b_row // size, b_step // size, wide, lanes(size), size, chunks, groups,
-        memory.address(work), work_bytes,
-    )  # fmt: skip
+            chunks = min(workers, -(-height // ROWS))
+    steps = (a.strides[0] // size, 0, 0), (width, 0, 0)
+    job = Job(memory.address(a), memory.address(y), 0, (height, 1, 1), *steps, 1, 0, depth, width)
+    b_row, b_step = b.strides[0] // size, b.strides[1] // size
+    _launch(a.dtype, wide, height, chunks, groups, [(memory.address(b), job, 0, b_row, b_step, size * wide * depth)])
+
+
+def _launch(dtype, wide, total, chunks, groups, jobs):
+    """Run `gather` on jobs of up to `total` pixels: (b, Job, panel_bytes, b_row, b_step, bytes to pack in) each."""
+    size, tasks, tiles = dtype.itemsize, chunks * groups, -(-total // ROWS)
+    work_bytes = _whole_lines(ROWS * (wide * size + 8) + 16 * ROWS * (tiles // chunks + 1) + jobs[0][-1])
+    work = memory.empty((tasks * len(jobs) * work_bytes,), np.uint8)
+    numbers = [tasks, 26]
+    for i, (b, job, panel_bytes, b_row, b_step, _) in enumerate(jobs):
+        numbers += (
+            job.a, b, job.y, *job.pixels, *job.a_strides, *job.y_strides, job.runs, job.pitch, job.length,
+            job.outputs, wide, lanes(size), size, chunks, groups, memory.address(work) + i * tasks * work_bytes,
+            work_bytes, panel_bytes, b_row, b_step,
+        )  # fmt: skip
+    gather(dtype, tasks * len(jobs), *numbers)
 
 
 def run_outer(dtype, a, g, y, pixels, a_strides, g_strides, taps, outputs):
