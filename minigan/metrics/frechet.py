@@ -21,6 +21,15 @@ def frechet_distance(a, b):
     return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
 
 
+def principal_axes(centred, components):
+    """The leading principal axes of centred rows (n, d), as orthonormal columns (d, components or fewer)."""
+    n, d = centred.shape
+    # X Xᵀ and Xᵀ X share their eigenvalues: take the smaller one
+    values, vectors = np.linalg.eigh(centred @ centred.T if n < d else centred.T @ centred)
+    keep = np.flatnonzero(values > values[-1] * 1e-12)[::-1][:components]
+    return centred.T @ vectors[:, keep] / np.sqrt(values[keep]) if n < d else vectors[:, keep]
+
+
 def pixel_frechet(real, fake, held_out, *, components=64):
     """(distance of fake to real, distance of held_out to real): images (n, H, W, C), held_out real ones too.
 
@@ -31,9 +40,8 @@ def pixel_frechet(real, fake, held_out, *, components=64):
     if min(map(len, flat)) < 2 or len({x.shape[1] for x in flat}) != 1:
         raise ValueError(f"pixel_frechet: wants sets of at least 2 images of one shape, got {[x.shape for x in flat]}")
     mean = flat[0].mean(0)
-    few = flat[0][: 4 * components] if len(mean) > 4096 else flat[0]
-    axes = np.linalg.svd(few - mean, full_matrices=False)[2]
-    real, fake, held_out = ((x - mean) @ axes[:components].T for x in flat)
+    axes = principal_axes(flat[0] - mean, components)
+    real, fake, held_out = ((x - mean) @ axes for x in flat)
     scale = real.var(0).sum()
     if scale < 1e-12:
         raise ValueError(f"pixel_frechet: the {len(real)} real images are all the same; nothing varies to compare with")
