@@ -23,6 +23,10 @@ from numba.extending import intrinsic
 
 from .simd import UNIT
 
+# GNU's OpenMP lets a thread that waits spin for milliseconds. When another program wants the core, the thread that is
+# waited for cannot run meanwhile, and a step takes four times as long; a short spin costs nothing. Read at first use.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 SMALL = 1 << 17  # numbers that one thread passes over faster than two can be woken
 _kernels = []
 
