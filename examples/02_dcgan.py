@@ -103,7 +103,7 @@ def judge(fake, source, args):
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__, steps=2000, out="", lr=2e-4, batch=64, width=64, every=100, judged=1000)
+    parser = arguments(__doc__, steps=1800, out="", lr=2e-4, batch=64, width=64, every=100, judged=1000)
     parser.add_argument("--data", default="glyphs", help="glyphs, fashion-mnist or folder:PATH")
     parser.add_argument("--size", type=int, default=32, help="pixels along each side: 28, 32 or 64")
     main(train, parser)
