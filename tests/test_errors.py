@@ -90,7 +90,7 @@ CASES = [
     (lambda: ops.pad(t(2, 3), 1, mode="wrap"), ValueError,
      "pad: mode 'wrap' is not known; know 'constant' and 'reflect'"),
     (lambda: ops.pad(t(2, 3), 2, mode="reflect"), ValueError,
-     "pad: reflecting axis 0 of length 2 allows margins up to 1, got (2, 2)"),
+     "pad: reflecting axis 0 of length 2 allows margins up to 1, got 2 and 2"),
     (lambda: ops.take(t(3, 2), [0.5]), TypeError, "take: indices must be integers, got float64"),
     (lambda: t(3)[7], IndexError, "getitem: index 7 is out of bounds"),
     (lambda: ops.avg_pool2d(t(1, 5, 4, 1)), ValueError,
@@ -156,5 +156,5 @@ def test_an_error_keeps_its_cause():
 
 def test_a_gradient_across_dtypes_names_the_op():
     x, y = t(2), t(2, dtype=np.float64)
-    with pytest.raises(ValueError, match=r"multiply: .*'a' returned .*float64, but a is .*float32"):
+    with pytest.raises(TypeError, match=r"multiply: its inputs mix float32 and float64, so that a .* convert one"):
         mg.grad((x * y).sum(), [x])
