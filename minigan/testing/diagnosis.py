@@ -167,5 +167,5 @@ def _general(order, wrong, looked, shape):
         return ""
     for axis, places in enumerate(zip(*wrong)):
         if shape[axis] > 1 and len(set(places)) == 1:
-            return f"{len(wrong)} of {looked} elements are wrong, all where axis {axis} is {places[0]}; others are right"
+            return f"{len(wrong)} of {looked} elements are wrong, all where axis {axis} is {places[0]}; others are not"
     return f"{len(wrong)} of {looked} elements are wrong; others are right"

@@ -81,15 +81,19 @@ class Ray:
         return Slope(float(terms.sum()), float(slopes.sum()), float(error), float(tolerance))
 
     def kink(self, direction, slope):
-        """The slopes (left, right) where they differ and reverse mode lies between them; else None."""
-        step = 2 * SHRINK[-1] * self.level.limits[0]
+        """What is wrong with the function here, in words, if it bends or jumps and reverse mode is not to blame."""
+        order, step = self.level.order, 2 * SHRINK[-1] * self.level.limits[0]
         here = self.value(direction, 0)
-        left, right = (
-            float((self.gy * (self.value(direction, s) - here)).sum() / s) for s in (-step, step)
+        left, right, far = (
+            float((self.gy * (self.value(direction, s) - here)).sum() / s) + 0.0 for s in (-step, step, 10 * step)
         )
-        apart, room = abs(right - left), 2 * slope.tolerance
+        size, room = max(abs(left), abs(right)), 2 * slope.tolerance
         between = min(left, right) - room <= slope.analytic <= max(left, right) + room
-        return (left, right) if between and apart > 1e-2 * max(abs(left), abs(right)) + 10 * room else None
+        if between and abs(right - left) > 1e-2 * size + 10 * room:
+            return f"its slope of order {order}, times a random gy, is {left:.6g} on the left, {right:.6g} on the right"
+        if order > 1 and min(abs(left), abs(right)) > 5 * abs(far) + 10 * room:  # shorter steps, steeper slopes
+            return f"its derivative of order {order - 1} jumps there"
+        return ""
 
 
 def inspect_elements(level, i, gy, gx, direction, rng, gradients, reverse):
@@ -112,15 +116,14 @@ def inspect_elements(level, i, gy, gx, direction, rng, gradients, reverse):
 
 def _raise_kink(ray, whole, direction, kinks):
     level = ray.level
-    (index, sides), *more = [*kinks.items()] or [((), ray.kink(direction, whole))]
-    if sides is None:
-        return
-    place = level.names[ray.i] + (f"[{', '.join(map(str, index))}]" if index else "")
-    others = f" ({len(more)} more elements too)" if more else ""
-    raise KinkError(
-        f"gradcheck: {level.label} has a kink at {place}{others}: its slope of order {level.order} is {sides[0]:.6g} "
-        f"on the left and {sides[1]:.6g} on the right; there is no derivative to check, move the input away from it"
-    )
+    (index, words), *more = [*kinks.items()] or [((), ray.kink(direction, whole))]
+    if words:
+        place = level.names[ray.i] + (f"[{', '.join(map(str, index))}]" if index else "")
+        others = f" and {len(more)} more elements" if more else ""
+        raise KinkError(
+            f"gradcheck: {level.label} has a kink at {place}{others}: {words}; there is no derivative to check, "
+            f"move the input away from it"
+        )
 
 
 def _unit(shape, index):
