@@ -23,7 +23,14 @@ _ALIGN = 64
 _lock = threading.Lock()
 _blocks = {}  # bytes -> list of blocks
 _margins = {}  # id of a block -> (address, shape, strides, margin) of the image array inside it
-_unused = sys.getrefcount(np.empty(0)) + 2  # references to a block that only the pool and a loop over it hold
+
+
+def _references(blocks):
+    """How many references each block has, this loop's own included."""
+    return [sys.getrefcount(block) for block in blocks]
+
+
+_unused = _references([np.empty(1)])[0]  # of a block that only its list refers to
 
 
 def empty(shape, dtype):
@@ -50,26 +57,20 @@ def _take(size):
     size = (size + 4095) & ~4095
     with _lock:
         blocks = _blocks.setdefault(size, [])
-        for block in blocks:
-            if sys.getrefcount(block) <= _unused:
-                break
-        else:
-            block = _fresh(size)
-            blocks.append(block)
+        free = [i for i, count in enumerate(_references(blocks)) if count == _unused]
+        if not free:
+            _trim(size)
+            blocks.append(np.empty(size + _ALIGN, np.uint8))
+        block = blocks[free[0] if free else -1]
         start = -block.ctypes.data % _ALIGN
         return block[start : start + size]
-
-
-def _fresh(size):
-    _trim(size)
-    return np.empty(size + _ALIGN, np.uint8)
 
 
 def _trim(coming):
     """Give unused blocks of other sizes back to the system when they add up to too much."""
     free = []
     for size, blocks in _blocks.items():
-        free += [(size, i) for i, b in enumerate(blocks) if sys.getrefcount(b) <= _unused]
+        free += [(size, i) for i, count in enumerate(_references(blocks)) if count == _unused]
     excess = sum(size for size, _ in free) - KEEP
     for size, i in sorted(free, reverse=True):
         if excess <= 0 or size == coming:
