@@ -14,7 +14,7 @@ from . import diagnosis
 from .subject import promoted
 
 ROUNDING = 64 * np.finfo(np.float64).eps  # of f's values, relative: differences divide it by ε
-SHRINK = (1, 0.1, 0.01)  # a kink nearer than ε looks like a wrong gradient; a shorter step tells them apart
+SHRINK = (1, 0.01)  # a kink nearer than ε looks like a wrong gradient; a shorter step tells them apart
 ELEMENTS = 300  # how many elements of an argument are looked at one by one
 
 
@@ -68,7 +68,7 @@ class Ray:
 
     def slope(self, direction):
         """Both derivatives along a direction, with the first step that makes them agree, else the shortest."""
-        terms = self.gx * direction
+        terms = np.where(direction, self.gx * direction, 0.0)  # a NaN elsewhere is not this direction's
         eps, atol, rtol = self.level.limits
         for step in (eps * s for s in SHRINK):
             ahead, behind = self.value(direction, step), self.value(direction, -step)
@@ -103,20 +103,21 @@ def inspect_elements(level, i, gy, gx, direction, rng, gradients, reverse):
     if whole.passed:
         return Finding(level.names[i], level.order, whole)
     slopes = {index: ray.slope(_unit(gx.shape, index)) for index in _chosen(ray, direction, rng)}
-    failing = {index: slope for index, slope in slopes.items() if not slope.passed}
-    kinks = {index: ray.kink(_unit(gx.shape, index), slope) for index, slope in failing.items()}
-    wrong = {index: slope for index, slope in failing.items() if not kinks[index]}
-    if not wrong:
-        _raise_kink(ray, whole, direction, kinks)
-        return Finding(level.names[i], level.order, whole)  # each element passes alone: report the direction
-    index = max(wrong, key=lambda index: wrong[index].excess)
-    told = diagnosis.diagnose(level, i, slopes, wrong, gradients, reverse)
-    return Finding(level.names[i], level.order, wrong[index], index, told)
+    failing = sorted((index for index, slope in slopes.items() if not slope.passed), key=lambda k: -slopes[k].excess)
+    kinks = {}
+    for index in failing:
+        words = ray.kink(_unit(gx.shape, index), slopes[index])
+        if not words:
+            told = diagnosis.diagnose(level, i, slopes, failing, gradients, reverse)
+            return Finding(level.names[i], level.order, slopes[index], index, told)
+        kinks[index] = words
+    _raise_kink(ray, kinks or {(): ray.kink(direction, whole)})
+    return Finding(level.names[i], level.order, whole)  # each element passes alone: report the direction
 
 
-def _raise_kink(ray, whole, direction, kinks):
+def _raise_kink(ray, kinks):
     level = ray.level
-    (index, words), *more = [*kinks.items()] or [((), ray.kink(direction, whole))]
+    (index, words), *more = kinks.items()
     if words:
         place = level.names[ray.i] + (f"[{', '.join(map(str, index))}]" if index else "")
         others = f" and {len(more)} more elements" if more else ""

@@ -106,7 +106,8 @@ def _names(f, count):
     """What to call f and its arguments in a message."""
     label = getattr(f, "__name__", type(f).__name__)
     if label == "<lambda>":
-        label = f"lambda ({Path(f.__code__.co_filename).name}:{f.__code__.co_firstlineno})"
+        code = getattr(f, "function", f).__code__  # an op's, or its own
+        label = f"lambda ({Path(code.co_filename).name}:{code.co_firstlineno})"
     if isinstance(f, Op):
         names = [f"{f.variadic}[{i}]" for i in range(count)] if f.variadic else list(f.arguments)
     else:
