@@ -26,7 +26,7 @@ setup(
     packages=PACKAGES + KERNELS,
     package_dir={"minigan.kernels": "kernels"},
     package_data={"minigan": ["py.typed"], "minigan.kernels": ["cuda/*.cu", "cuda/*.cuh"]},
-    install_requires=["numpy>=1.26", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60", "safetensors>=0.8"],
+    install_requires=["numpy>=1.26", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60", "safetensors>=0.7"],
     extras_require={
         "cuda12": ["cupy-cuda12x>=14"],
         "cuda13": ["cupy-cuda13x>=14"],
