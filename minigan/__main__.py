@@ -155,7 +155,7 @@ def _made(kind, name, call):
     try:
         return kind(*arguments, **options)
     except Exception as error:
-        raise Unusable(f'cannot make {name}: {_sentence(error)}; give arguments so: "my_module:{name}(3, 8)"') from error
+        raise Unusable(f'cannot make {name}: {_sentence(error)}; give arguments: "my_module:{name}(3, 8)"') from error
 
 
 # ------------------------------------------------------------------------------------------------------ faults

@@ -76,8 +76,7 @@ def examine(subject, *, order=1, eps=1e-5, atol=1e-9, rtol=1e-7, seed=0):
     """The findings of a check, one for each argument and order, right or wrong; ends with the first wrong order."""
     if not isinstance(order, int) or order < 1:
         raise ValueError(f"gradcheck: order must be 1 or more, got {order!r}")
-    with np.errstate(all="ignore"):  # what is not finite is reported with its place
-        subject.check()
+    subject.check()
     rng = np.random.default_rng((seed, STREAM))
     function, xs, names = (lambda xs, record: subject(*xs)), subject.xs, subject.names
     for level in range(1, order + 1):
@@ -137,9 +136,9 @@ def _check(level, rng):
         with np.errstate(all="ignore"):
             found = inspect(gx)
             if found.passed and not _same(gx, again, level.limits):
-                found = _only(inspect(again), "as recorded (create_graph=True: the composite of a fused op)")
+                found = _only(inspect(again), "the composite of a fused op (create_graph=True)")
             elif not found.passed and not _same(gx, again, level.limits) and inspect(again).passed:
-                found = _only(found, "as not recorded (create_graph=False: the hand-written one of a fused op)")
+                found = _only(found, "the hand-written derivative of a fused op (create_graph=False)")
             elif np.isfinite(gx).all() and not _same(-2 * gx, twice, level.limits):
                 found = inspect(twice, -2 * gy) if found.passed else found
                 found = found._replace(diagnosis="the VJP is not linear in gy: twice as much in, twice as much out")
@@ -154,9 +153,10 @@ def _same(gx, recorded, limits):
 
 
 def _only(finding, which):
-    return finding._replace(diagnosis=f"only the derivative {which} is wrong; {finding.diagnosis}".removesuffix("; "))
+    return finding._replace(diagnosis=f"only {which} is wrong; {finding.diagnosis}".removesuffix("; "))
 
 
+@np.errstate(all="ignore")
 def _gradients(level, y, gy, places):
     """The gradients, not recorded, recorded, and for -2·gy; a sweep that writes into its arguments is refused."""
     wanted = [level.xs[i] for i in places]

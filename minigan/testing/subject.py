@@ -38,7 +38,8 @@ class Subject:
         try:
             for home, name, x in places:
                 home[name] = copies[x]
-            return self.f(*xs[: self.count])
+            with np.errstate(all="ignore"):  # what is not finite is reported with its place
+                return self.f(*xs[: self.count])
         finally:
             for home, name, x in places:
                 home[name] = x
