@@ -124,7 +124,10 @@ def main(seed):
     print(f"forward and backward, 16 x 32 x 32 x 64: {milliseconds(pixel_norm, x, gy):.1f} ms in kernels, "
           f"{milliseconds(composite, x, gy):.1f} ms in ops\n")  # fmt: skip
 
-    faults = [("backward", term_forgotten, "the hand-written derivative"), ("composite", other_definition, "the composite")]
+    faults = [
+        ("backward", term_forgotten, "the hand-written derivative"),
+        ("composite", other_definition, "the composite"),
+    ]
     for part, wrong, words in faults:
         right = getattr(pixel_norm, part)
         setattr(pixel_norm, part, wrong)

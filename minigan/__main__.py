@@ -140,7 +140,7 @@ def _target(text):
     if bracket or (isinstance(found, type) and issubclass(found, Module)):
         found = _made(found, name, what if bracket else f"{what}()")
     if not callable(found):
-        raise Unusable(f"{text} is a {type(found).__name__}, which is not callable; wants a layer, an op or a function")
+        raise Unusable(f"{text} is of type {type(found).__name__}, which is not callable; wants a layer or a function")
     return found
 
 

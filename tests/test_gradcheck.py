@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigan as mg
-from minigan import ops
+from minigan import nn, ops
 from minigan.testing import strategies
+from minigan.testing.gradcheck import examine
+from minigan.testing.subject import Subject
 
 
 def wrong_tanh():
@@ -85,6 +87,142 @@ def test_gradcheck_tells_a_near_kink_from_a_wrong_rule():
     assert mg.gradcheck(ops.relu, [np.array([3e-6, -2e-6, 1.0])])
 
 
+KINKED = {
+    "relu": (ops.relu, 0.0),
+    "leaky relu": (ops.leaky_relu, 0.0),
+    "abs": (ops.abs, 0.0),
+    "clip": (lambda x: ops.clip(x, low=-0.5, high=5.0), -0.5),
+    "max": (lambda x: ops.max(x, axis=0), 3.0),
+    "maximum": (lambda x: ops.maximum(x, x[::-1]), 3.0),
+    "pooled relu": (lambda x: ops.mean(ops.relu(x)) ** 2, 0.0),
+}
+
+
+@pytest.mark.parametrize("f, kink", KINKED.values(), ids=KINKED)
+@pytest.mark.parametrize("off", [0, 1e-12, -1e-9, 5e-8, 9.9e-8, 1e-7, 1.1e-7, -2e-7, 1e-6, 1e-5, -1e-4])
+def test_a_kink_is_never_called_a_wrong_gradient(f, kink, off):
+    """Near it a shorter step passes; nearer still it is a KinkError, which says so."""
+    for seed in range(5):
+        try:
+            assert mg.gradcheck(f, [np.array([1.5, kink + off, 3.0, -2.0])], order=2, seed=seed)
+        except mg.testing.KinkError as error:
+            assert "has a kink at x" in str(error) and "move the input away" in str(error)
+            assert abs(off) < 1e-6
+
+
+def test_a_kink_is_said_to_be_one_with_both_slopes():
+    with pytest.raises(mg.testing.KinkError, match=r"relu has a kink at x\[1\]: its slope .* 0 on the left"):
+        mg.gradcheck(ops.relu, [np.array([1.0, 0.0])])
+    with pytest.raises(mg.testing.KinkError, match=r"abs has a kink .* derivative of order 1 jumps there"):
+        mg.gradcheck(ops.abs, [np.array([1.0, 0.0])], order=2)
+
+
+def test_a_kink_hides_no_wrong_rule():
+    @mg.op
+    def rectified(x):
+        return np.maximum(x, 0)
+
+    rectified.defvjp(x=lambda gy, y, x: gy * mg.tensor(2.0 * (x.data > 0)))
+    with pytest.raises(mg.GradientError, match=r"x\[[12]\]"):
+        mg.gradcheck(rectified, [np.array([0.0, 1.0, 2.0, -1.0])])
+
+
+def test_one_wrong_element_of_many_is_found():
+    """Halving a direction leads to it in log₂ steps."""
+
+    @mg.op
+    def copy(x):
+        return x.copy()
+
+    mask = np.ones((200, 150))
+    mask[123, 45] = 1.01
+    copy.defvjp(x=lambda gy, y, x: gy * mg.tensor(mask))
+    with pytest.raises(mg.GradientError) as caught:
+        mg.gradcheck(copy, [np.ones(mask.shape)])
+    assert caught.value.index == (123, 45)
+
+
+def test_the_seed_draws_other_numbers_than_the_inputs_were_drawn_with():
+    """With gy = x a weight gradient with both exchanged passes."""
+
+    @mg.op
+    def outer(x, w):
+        return x @ w
+
+    T = ops.transpose
+    outer.defvjp(x=lambda gy, y, x, w: ops.matmul(gy, T(w)), w=lambda gy, y, x, w: ops.matmul(T(gy), x))
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(4, 2)), rng.normal(size=(2, 2))
+    with pytest.raises(mg.GradientError, match="transposed"):
+        mg.gradcheck(outer, [x, w], seed=3)
+
+
+# ------------------------------------------------------------------------------------------------------ modules
+
+
+def test_a_modules_parameters_are_checked_by_name_and_left_alone():
+    layer = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.LeakyReLU(0.2))
+    before = layer.state_dict()
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    names = [f.argument for f in examine(Subject(layer, [x]))]
+    assert names == ["x", "0.weight", "0.bias", "1.weight", "1.bias"]
+    assert mg.gradcheck(layer, [x.astype(np.float32)], order=2)
+    after = layer.state_dict()
+    assert before.keys() == after.keys()
+    assert all((before[k] == after[k]).all() and after[k].dtype == np.float32 for k in before)
+
+
+def test_a_wrong_parameter_gradient_is_named():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(3, 2)
+            self.scale = nn.init.parameter(np.ones(2))
+
+        def forward(self, x):
+            return self.inner(x) * self.scale.detach() + 0 * self.scale
+
+    with pytest.raises(mg.GradientError, match=r"^Scaled: .* with respect to scale\[\d\](.|\n)*zero everywhere"):
+        mg.gradcheck(Scaled(), [np.ones((4, 3))])
+
+
+def test_a_parameter_that_is_shared_or_forgotten():
+    class Shared(nn.Module):
+        def __init__(self, use):
+            self.a = self.b = nn.init.parameter(np.ones(3))
+            self.c = nn.init.parameter(np.ones(3))
+            self.use = use
+
+        def forward(self, x):
+            y = x * self.a + ops.exp(self.b)
+            return y + self.c if self.use else y
+
+    assert mg.gradcheck(Shared(True), [np.ones(3)], order=2)
+    with pytest.raises(ValueError, match="the result of Shared does not depend on c"):
+        mg.gradcheck(Shared(False), [np.ones(3)])
+
+
+def test_gradcheck_refuses_a_function_that_changes_its_input():
+    def greedy(x):
+        x.data += 1
+        return x * 2
+
+    with pytest.raises(ValueError, match="greedy changes its input x in place"):
+        mg.gradcheck(greedy, [np.ones(3)])
+    with pytest.raises(TypeError, match=r"got tuple; check one at a time: lambda \*xs: split\(\*xs\)\[0\]"):
+        mg.gradcheck(split, [np.ones(3)])
+
+
+def split(x):
+    return x[:1], x[1:]
+
+
+def test_an_error_says_how_to_repeat_the_check():
+    with pytest.raises(mg.GradientError) as caught:
+        mg.gradcheck(wrong_tanh(), [np.ones(3)], order=2, seed=9)
+    assert str(caught.value).endswith("To repeat: mg.gradcheck(wrong, inputs, order=2, seed=9)")
+    assert "raw array" in caught.value.diagnosis
+
+
 def test_gradcheck_holds_integers_fixed_and_promotes_float32():
     assert mg.gradcheck(lambda x, i: ops.take(x, i), [np.ones((3, 2), np.float32), np.array([0, 2, 2])], order=2)
 
@@ -95,6 +233,7 @@ def test_gradcheck_holds_integers_fixed_and_promotes_float32():
         (lambda x: (x, x), [np.ones(2)], TypeError, "must return one tensor, got tuple"),
         (lambda x: 3.0, [np.ones(2)], TypeError, "must return one tensor, got float"),
         (lambda x: x.detach(), [np.ones(2)], ValueError, "does not depend on any input"),
+        (lambda x, b: x * 2, [np.ones(2), np.ones(3)], ValueError, "does not depend on b; leave it out"),
         (lambda i: i, [np.arange(2)], ValueError, "no floating input to differentiate by, got int64"),
         (lambda: 0, [], ValueError, "no floating input to differentiate by, got none"),
         (lambda x: x.to(dtype=np.float32) * 1, [np.ones(2)], TypeError, "must compute in float64, .* is float32"),

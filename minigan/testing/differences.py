@@ -22,6 +22,11 @@ class KinkError(ValueError):
     """The function has a kink at, or very near, an input: there is no derivative to check there."""
 
 
+def _norm(terms):
+    """The root of the sum of squares: how much a sum is off whose terms are off independently."""
+    return np.sqrt(np.square(terms).sum())
+
+
 class Slope(NamedTuple):
     """One derivative, twice.  analytic: reverse mode; numeric: finite differences; error may be up to tolerance."""
 
@@ -74,8 +79,7 @@ class Ray:
             ahead, behind = self.value(direction, step), self.value(direction, -step)
             slopes = self.gy * (ahead - behind) / (2 * step)
             error = abs(terms.sum() - slopes.sum())
-            scale = max(np.abs(terms).sum(), np.abs(slopes).sum())
-            tolerance = atol + rtol * scale + ROUNDING / step * np.abs(self.gy * ahead).sum()
+            tolerance = atol + rtol * max(_norm(terms), _norm(slopes)) + ROUNDING / step * _norm(self.gy * ahead)
             if error <= tolerance:
                 break
         return Slope(float(terms.sum()), float(slopes.sum()), float(error), float(tolerance))
@@ -84,14 +88,16 @@ class Ray:
         """What is wrong with the function here, in words, if it bends or jumps and reverse mode is not to blame."""
         order, step = self.level.order, 2 * SHRINK[-1] * self.level.limits[0]
         here = self.value(direction, 0)
-        left, right, far = (
-            float((self.gy * (self.value(direction, s) - here)).sum() / s) + 0.0 for s in (-step, step, 10 * step)
+        left, right, far_left, far_right = (
+            float((self.gy * (self.value(direction, s) - here)).sum() / s) + 0.0
+            for s in (-step, step, -10 * step, 10 * step)
         )
-        size, room = max(abs(left), abs(right)), 2 * slope.tolerance
+        gap, room = abs(right - left), 2 * slope.tolerance
         between = min(left, right) - room <= slope.analytic <= max(left, right) + room
-        if between and abs(right - left) > 1e-2 * size + 10 * room:
+        bent = gap > 0.3 * abs(far_right - far_left)  # where a function is smooth, 10 times shorter is 10 times less
+        if between and bent and gap > 0.9 * slope.error:
             return f"its slope of order {order}, times a random gy, is {left:.6g} on the left, {right:.6g} on the right"
-        if order > 1 and min(abs(left), abs(right)) > 5 * abs(far) + 10 * room:  # shorter steps, steeper slopes
+        if order > 1 and min(abs(left), abs(right)) > 5 * abs(far_right) + 10 * room:  # shorter steps, steeper slopes
             return f"its derivative of order {order - 1} jumps there"
         return ""
 

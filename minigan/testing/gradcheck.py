@@ -58,7 +58,7 @@ def gradcheck(f, inputs, *, order=1, eps=1e-5, atol=1e-9, rtol=1e-7, seed=0):
              copied to float64 and differentiated; integers and booleans are held fixed
     order    1 checks gradients, 2 the gradients of gradients too, 3 theirs
     eps      step of the differences; where that fails, eps/100 may pass: a kink was nearer than eps
-    atol, rtol   the error may be atol + rtol·Σ|terms|, plus what rounding f's values costs at that step
+    atol, rtol   the error may be atol + rtol·√Σterms², plus what rounding f's values costs at that step
     seed     of the directions and incoming gradients
     → True
     Errors: GradientError with the worst element and, where the pattern is a known one, what is wrong; KinkError where
