@@ -1,7 +1,8 @@
-"""python -m minigan: what it prints, and the status it exits with."""
+"""python -m minigan, and the examples about derivatives: what they print, and the status that they exit with."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,12 @@ def test_the_faults_command_prints_the_figures():
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
     assert "with each of 1 seeds; false alarms 0 of " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["03_write_an_op.py", "04_write_a_kernel.py"])
+def test_the_examples_of_ops_and_kernels_pass(name, tmp_path):
+    path = Path(__file__).parent.parent / "examples" / name
+    command = [sys.executable, path, "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS" in done.stdout and "FAIL" not in done.stdout and done.stdout.count("Diagnosis: ") >= 2

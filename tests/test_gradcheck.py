@@ -1,5 +1,7 @@
 """gradcheck itself: what it finds, what it lets pass, and what it says."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -155,6 +157,28 @@ def test_the_seed_draws_other_numbers_than_the_inputs_were_drawn_with():
     x, w = rng.normal(size=(4, 2)), rng.normal(size=(2, 2))
     with pytest.raises(mg.GradientError, match="transposed"):
         mg.gradcheck(outer, [x, w], seed=3)
+
+
+def block(x, w, gamma, beta):
+    """What DCGAN's D is made of: a convolution that halves the image, batch norm, leaky ReLU."""
+    return ops.batch_norm(ops.conv2d(x, w, stride=2, padding=1), gamma, beta, slope=0.2)
+
+
+def dcgan_sized(seed):
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=(4, 16, 16, 64)), rng.normal(size=(4, 4, 64, 128)) * 0.02
+    return [x, w, rng.uniform(0.5, 1.5, 128), rng.normal(size=128)]
+
+
+def test_a_block_of_dcgans_own_size_is_checked_to_order_2_in_less_than_a_second():
+    """Among 32,768 outputs some lie near the kink, and any direction crosses a few: no seed may stumble over them."""
+    mg.gradcheck(block, dcgan_sized(0), order=2)  # compiles
+    times = []
+    for seed in range(8):
+        inputs, start = dcgan_sized(seed), time.perf_counter()
+        assert mg.gradcheck(block, inputs, order=2, seed=seed)
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[4] < 1, times
 
 
 # ------------------------------------------------------------------------------------------------------ modules

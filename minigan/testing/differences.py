@@ -15,6 +15,8 @@ from .subject import promoted
 
 ROUNDING = 64 * np.finfo(np.float64).eps  # of f's values, relative: differences divide it by ε
 SHRINK = (1, 0.01)  # a kink nearer than ε looks like a wrong gradient; a shorter step tells them apart
+REACH = 4.0  # the length of a direction, at most
+TRIES = 3  # directions: one that crosses a kink is replaced
 ELEMENTS = 300  # how many elements of an argument are looked at one by one
 
 
@@ -102,12 +104,16 @@ class Ray:
         return ""
 
 
-def inspect_elements(level, i, gy, gx, direction, rng, gradients, reverse):
-    """The finding for argument i: the direction if it passes, else the worst element and what is wrong with it."""
+def inspect_elements(level, i, gy, gx, rng, gradients, reverse):
+    """The finding for argument i: a direction if it passes, else the worst element and what is wrong with it."""
     ray = Ray(level, i, gy, gx)
-    whole = ray.slope(direction)
-    if whole.passed:
-        return Finding(level.names[i], level.order, whole)
+    for _ in range(TRIES):
+        direction = _direction(gx.shape, rng)
+        whole = ray.slope(direction)
+        if whole.passed:
+            return Finding(level.names[i], level.order, whole)
+        if not (bend := ray.kink(direction, whole)):
+            break  # no kink to blame: look closer
     slopes = {index: ray.slope(_unit(gx.shape, index)) for index in _chosen(ray, direction, rng)}
     failing = sorted((index for index, slope in slopes.items() if not slope.passed), key=lambda k: -slopes[k].excess)
     kinks = {}
@@ -117,7 +123,7 @@ def inspect_elements(level, i, gy, gx, direction, rng, gradients, reverse):
             told = diagnosis.diagnose(level, i, slopes, failing, gradients, reverse)
             return Finding(level.names[i], level.order, slopes[index], index, told)
         kinks[index] = words
-    _raise_kink(ray, kinks or {(): ray.kink(direction, whole)})
+    _raise_kink(ray, kinks or {(): bend})
     return Finding(level.names[i], level.order, whole)  # each element passes alone: report the direction
 
 
@@ -131,6 +137,12 @@ def _raise_kink(ray, kinks):
             f"gradcheck: {level.label} has a kink at {place}{others}: {words}; there is no derivative to check, "
             f"move the input away from it"
         )
+
+
+def _direction(shape, rng):
+    """A random direction; a long one would cross the kinks of many elements at once, and is made shorter."""
+    direction = np.asarray(rng.normal(size=shape))
+    return direction * min(1, REACH / max(_norm(direction), REACH))
 
 
 def _unit(shape, index):

@@ -129,9 +129,8 @@ def _check(level, rng):
         yield Finding(argument, level.order, Slope(np.nan, np.nan, np.nan, 0.0), (), told, text)
         return
     for i, gx, again, twice in zip(places, gradients, recorded, doubled):
-        direction = np.asarray(rng.normal(size=gx.shape))
-        inspect = lambda g, gy=gy, i=i, d=direction: inspect_elements(
-            level, i, gy, g, d, rng, gradients, lambda xs: _reverse(level, xs, gy)
+        inspect = lambda g, gy=gy, i=i: inspect_elements(
+            level, i, gy, g, rng, gradients, lambda xs: _reverse(level, xs, gy)
         )
         with np.errstate(all="ignore"):
             found = inspect(gx)
