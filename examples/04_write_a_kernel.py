@@ -5,9 +5,9 @@
 
     Karras, Aila, Laine and Lehtinen 2018, section 4.2: what stands after every convolution of a progressive GAN's G.
 
-As four ops this passes over the image a dozen times. A kernel passes once. `fused` ties the parts together: the kernels
-run where nobody differentiates twice, and the composite, five ops that any reader can check, is differentiated where
-somebody does. So the second derivative is free; but there are two first derivatives now, and they must agree.
+In ops this passes over the images many times, in a kernel once. `fused` ties both together: the kernels run where
+nobody differentiates twice; where somebody does, the composite is differentiated, five ops to check by eye. So the
+second derivative comes for free; but there are two first derivatives now, and they must agree.
 
     python examples/04_write_a_kernel.py       # some seconds, most of them Numba's
 
@@ -16,7 +16,7 @@ Two faults are planted: one in the kernel, one in the composite. Read minigan/op
 
 import argparse
 import sys
-import time
+import timeit
 
 import numba
 import numpy as np
@@ -49,14 +49,10 @@ def forward_kernel(x, y):
 
 @numba.njit(fastmath=True)
 def backward_kernel(gy, x, gx, keep):
-    """gx = (gy - y · mean(gy · y)) / r; r and y are computed again: cheaper than bringing them from memory.
-
-    keep    1; with 0 the second term is forgotten, which is the fault that this file plants
-    """
+    """gx = (gy - y · mean(gy · y)) / r, r and y computed again; keep=0 forgets the second term: a planted fault."""
     pixels, channels = x.shape
     for p in range(pixels):
-        squares = x[p, 0] * 0
-        products = x[p, 0] * 0
+        squares = products = x[p, 0] * 0
         for c in range(channels):
             squares += x[p, c] * x[p, c]
             products += gy[p, c] * x[p, c]
@@ -104,12 +100,7 @@ def check(seed, order=2):
 
 def milliseconds(f, x, gy):
     """The best of nine for a forward and a backward pass."""
-    times = []
-    for _ in range(9):
-        start = time.perf_counter()
-        mg.grad(f(x), [x], gy)
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+    return 1e3 * min(timeit.repeat(lambda: mg.grad(f(x), [x], gy), number=1, repeat=9))
 
 
 def main(seed):
@@ -124,10 +115,7 @@ def main(seed):
     print(f"forward and backward, 16 x 32 x 32 x 64: {milliseconds(pixel_norm, x, gy):.1f} ms in kernels, "
           f"{milliseconds(composite, x, gy):.1f} ms in ops\n")  # fmt: skip
 
-    faults = [
-        ("backward", term_forgotten, "the hand-written derivative"),
-        ("composite", other_definition, "the composite"),
-    ]
+    faults = ("backward", term_forgotten, "hand-written derivative"), ("composite", other_definition, "composite")
     for part, wrong, words in faults:
         right = getattr(pixel_norm, part)
         setattr(pixel_norm, part, wrong)
@@ -135,7 +123,7 @@ def main(seed):
         setattr(pixel_norm, part, right)
         print(f"--- {part} = {wrong.__name__}\n{error}\n")
         found = error is not None and words in error.diagnosis
-        rows.append((wrong.__name__, f"only {words}", "found" if found else str(error), found))
+        rows.append((wrong.__name__, f"only the {words}", "found" if found else str(error), found))
     return verdict(rows)
 
 

@@ -39,6 +39,7 @@ SAID = {
     "batch norm without its mean term": "hand-written derivative .* off by a constant along axes 0 and 1 and 2",
     "variance held fixed in batch norm's composite": "only the composite",
     "a detached mean": "off by a constant along axis 1",
+    "softmax without its coupling term": "the term that couples its elements is missing",
     "clip lets gradients through outside": "of 12 elements are wrong",
     "raw y in tanh": "right at order 1 but constant at order 2: a raw array",
     "raw gy": "right at order 1 but constant at order 2: a raw array",

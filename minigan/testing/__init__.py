@@ -1,7 +1,7 @@
 """Tools to test what you build with minigan: your own ops, layers and losses.
 
     gradcheck.py    are these derivatives right, to any order?  (subject.py, differences.py and diagnosis.py serve it)
-    faults.py       wrong rules, planted one by one, that gradcheck must find
+    faults.py       wrong rules, planted one by one, that gradcheck must find; planted.py lists them
     strategies.py   Hypothesis strategies that draw arrays and shapes (needs `pip install hypothesis`)
 
     python -m minigan gradcheck my_module:MyLayer --input 4,8,8,3 --order 2

@@ -34,6 +34,7 @@ def diagnose(level, i, slopes, wrong, gradients, reverse):
             or _of_another(level, i, true, room, gradients)
             or _right_elsewhere(level, i, true, room, reverse)
             or _missing_mean(found, true, room)
+            or _missing_coupling(level, found, true, room)
         )
     return told or _general(level.order, [*wrong], len(slopes), x.shape)
 
@@ -156,6 +157,18 @@ def _missing_mean(found, true, room):
             flat = np.broadcast_to(off.mean(axes, keepdims=True), off.shape)
             if np.prod([found.shape[k] for k in axes]) > 1 and alike(off, flat, room):
                 return f"off by a constant along {_axes(axes)}: the term that goes through a mean over them is missing"
+    return ""
+
+
+def _missing_coupling(level, found, true, room):
+    """Off by a multiple of y along an axis: a softmax without its sum, a norm whose length was held fixed."""
+    y, off = level.function(level.xs, False).data, found - true
+    if y.shape != off.shape:
+        return ""
+    for axis in range(off.ndim):
+        share = (off * y).sum(axis, keepdims=True) / (y * y).sum(axis, keepdims=True)
+        if off.shape[axis] > 2 and alike(off, y * share, room):
+            return f"off by a multiple of the output along axis {axis}: the term that couples its elements is missing"
     return ""
 
 

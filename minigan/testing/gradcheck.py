@@ -25,7 +25,6 @@ from .subject import Subject, promoted
 
 __all__ = ["Finding", "GradientError", "KinkError", "examine", "gradcheck"]
 
-
 STREAM = 577215  # so that a seed draws no numbers that default_rng(seed) drew for the inputs: gy = x hides a swap
 
 
@@ -144,11 +143,11 @@ def _check(level, rng):
         yield found
 
 
-def _same(gx, recorded, limits):
-    """Do sweeps that are recorded and not recorded agree? A fused op has two derivatives."""
+def _same(a, b, limits):
+    """Do two sweeps agree? Finite differences say then which of them is wrong."""
     _, atol, rtol = limits
-    room = 10 * (atol + rtol * np.abs(gx).max(initial=0))
-    return np.array_equal(gx, recorded, equal_nan=True) or np.abs(gx - recorded).max() <= room
+    room = 10 * (atol + rtol * np.abs(a).max(initial=0))
+    return np.array_equal(a, b, equal_nan=True) or np.abs(a - b).max() <= room
 
 
 def _only(finding, which):

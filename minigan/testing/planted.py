@@ -254,7 +254,8 @@ def cube(x):
 
 
 draw = table.normal((3, 4))
-own("softmax without its coupling term", op_of(softmax, x=lambda g, y, x: g * y * (1 - y)), draw)
+own("softmax without its coupling term", op_of(softmax, x=lambda g, y, x: g * y), draw)
+own("softmax with the diagonal of its Jacobian alone", op_of(softmax, x=lambda g, y, x: g * y * (1 - y)), draw)
 own("softmax by the rule zero", op_of(softmax, x=lambda g, y, x: g * 0.0), draw)
 own("logsumexp without max subtraction",
     op_of(logsumexp, x=lambda g, y, x: g.reshape(-1, 1) * ops.exp(x - y.reshape(-1, 1))),
