@@ -177,4 +177,4 @@ def _reduced(kernel, x, rows, length, parts, inputs, channels, also=()):
     kernel(
         x.dtype, parts, memory.address(x), *also, rows, length, *addresses, memory.address(work), x.itemsize, parts
     )
-    return work.astype(np.float64).sum(axis=0).sum(axis=1)
+    return work.sum(axis=(0, 2), dtype=np.float64)
