@@ -21,6 +21,7 @@ Look at runs/ring/samples.gif: orange points (G) flow to the blue ones (data) ov
 import numpy as np
 
 import minigan as mg
+from minigan.claims import Claim, verdict
 from minigan.data import Batches, ring, ring_centers
 from minigan.gan import algorithm1
 from minigan.gan.networks import mlp
@@ -29,7 +30,7 @@ from minigan.nn import LeakyReLU
 from minigan.ops import mean, sigmoid, softplus
 from minigan.optim import Adam
 from minigan.plot import scatter_field
-from minigan.run import Run, arguments, main, verdict
+from minigan.run import Run, arguments, main
 
 LATENT, SIGMA = 2, 0.02
 WIDTHS = [2, 128, 128, 128]  # G's and D's, but for the last
@@ -82,7 +83,7 @@ def train(args):
                 run.save(t, **parts)
         run.finish()
     with mg.no_grad():
-        return judge(G(noise(2500)).numpy())
+        return judge(G(noise(2500)).numpy(), run.out)
 
 
 def draw(path, G, D, z, real, title):
@@ -95,16 +96,15 @@ def draw(path, G, D, z, real, title):
         scatter_field(path, G(z), real, field, (-1.6, 1.6, -1.6, 1.6), title)
 
 
-def judge(samples):
+def judge(samples, out):
     """2,500 samples against the ring: modes covered, and samples within three sigma of one."""
     seen = mode_statistics(samples, ring_centers(), SIGMA)
-    return verdict(
-        [
-            ("modes covered", "8 of 8", f"{seen.modes} of 8", seen.modes == 8),
-            ("samples within 3 sigma of a mode", "> 80 %", f"{seen.high_quality:.1%}", seen.high_quality > 0.8),
-            ("KL(modes ‖ uniform), nats", "< 0.1", f"{seen.reverse_kl:.3f}", seen.reverse_kl < 0.1),
-        ]
-    )
+    claims = [
+        Claim("modes covered", "8 of 8", seen.modes, seen.modes == 8, "{} of 8"),
+        Claim("samples within 3 sigma of a mode", "> 80 %", seen.high_quality, seen.high_quality > 0.8, "{:.1%}"),
+        Claim("KL(modes ‖ uniform), nats", "< 0.1", seen.reverse_kl, seen.reverse_kl < 0.1, "{:.3f}"),
+    ]
+    return verdict(claims, out)
 
 
 if __name__ == "__main__":

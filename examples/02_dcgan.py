@@ -20,13 +20,14 @@ as if it had never stopped.
 import numpy as np
 
 import minigan as mg
+from minigan.claims import Claim, verdict
 from minigan.data import Batches, load
 from minigan.gan import algorithm1
 from minigan.gan.networks import dcgan_discriminator, dcgan_generator
 from minigan.metrics import pixel_frechet, spread
 from minigan.ops import mean, sigmoid, softplus
 from minigan.optim import Adam
-from minigan.run import Run, arguments, main, verdict
+from minigan.run import Run, arguments, main
 
 LATENT = 100
 
@@ -76,7 +77,7 @@ def train(args):
                 run.save(t, **parts)
         run.finish()
     fake = np.concatenate([generate(G, noise(100)) for _ in range(10)])
-    return judge(fake, source, args)
+    return judge(fake, source, args, run.out)
 
 
 def generate(G, z):
@@ -87,19 +88,18 @@ def generate(G, z):
     return images
 
 
-def judge(fake, source, args):
+def judge(fake, source, args, out):
     """1,000 generated images against real ones: means and covariances of their pixels, and how much they differ."""
     count = min(1000, args.judged, len(source) // 2 if hasattr(source, "take") else 1000)
     batches = Batches(source, count, np.random.default_rng(args.seed + 2))
     real, held_out = next(batches), next(batches)  # of a folder: no image is in both
     distance, floor = pixel_frechet(real, fake, held_out)
     ratio = spread(fake) / spread(real)
-    return verdict(
-        [
-            ("Fréchet distance, pixel components", f"< 0.15 (real {floor:.3f})", f"{distance:.3f}", distance < 0.15),
-            ("spread of the images, real = 1", "0.8 to 1.2", f"{ratio:.2f}", 0.8 < ratio < 1.2),
-        ]
-    )
+    claims = [
+        Claim("Fréchet distance, pixel components", f"< 0.15 (real {floor:.3f})", distance, distance < 0.15, "{:.3f}"),
+        Claim("spread of the images, real = 1", "0.8 to 1.2", ratio, 0.8 < ratio < 1.2, "{:.2f}"),
+    ]
+    return verdict(claims, out)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import sys
 import numpy as np
 
 import minigan as mg
+from minigan.claims import verdict
 from minigan.ops import sigmoid
-from minigan.run import verdict
 
 
 @mg.op

@@ -23,8 +23,8 @@ import numpy as np
 
 import minigan as mg
 from minigan.autograd import fused
+from minigan.claims import verdict
 from minigan.ops import mean, sqrt
-from minigan.run import verdict
 
 EPS = 1e-8
 

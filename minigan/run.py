@@ -316,19 +316,6 @@ def read_metrics(path):
     return rows
 
 
-def verdict(rows):
-    """Print claims beside what was measured, PASS or FAIL; return True if all pass.
-
-    rows    (claim, expected, measured, passed): three strings and a bool
-    """
-    table = [("claim", "expected", "measured", "")]
-    table += [(str(c), str(e), str(m), "PASS" if passed else "FAIL") for c, e, m, passed in rows]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-    return all(row[-1] == "PASS" for row in table[1:])
-
-
 def _lines(rows, prefix):
     names = dict.fromkeys(name for row in rows for name in row if name.startswith(prefix))
     return {name: tuple(zip(*((row["step"], row[name]) for row in rows if name in row))) for name in names}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minigan import checkpoint
-from minigan.run import Run, arguments, read_metrics, verdict
+from minigan.run import Run, arguments, read_metrics
 
 
 class Walk:
@@ -244,11 +244,3 @@ def test_an_exception_passes_through_with_the_figures_written(tmp_path):
             run.log(t + 1, {"loss": t})
             raise ZeroDivisionError
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1 and run._metrics is None and run._bar is None
-
-
-def test_a_verdict_is_a_table_and_an_answer(capsys):
-    assert verdict([("modes covered", "8", "8", True)]) is True
-    assert verdict([("modes covered", "8", "8", True), ("KL", "< 0.1", "nan", np.bool_(False))]) is False
-    out = capsys.readouterr().out.splitlines()
-    assert out[-1].split() == ["KL", "<", "0.1", "nan", "FAIL"] and "PASS" in out[1]
-    assert out[-1].index("FAIL") == out[-2].index("PASS")
