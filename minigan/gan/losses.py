@@ -96,7 +96,7 @@ def hinge_g(fake):
 def wasserstein_d(real, fake):
     """E[C(G(z))] - E[C(x)]: minus the critic's gap, which is at most W1(data, model) while C has slope at most 1.
 
-    The slope is held by clip_weights, gradient_penalty, wasserstein_divergence_penalty or spectral_norm of penalties.py.
+    The slope is held by gradient_penalty, clip_weights or spectral_norm, see penalties.py.
     Source: Arjovsky et al. 2017 (WGAN), equation 2 and Algorithm 1.
     """
     return mean(fake) - mean(real)
