@@ -102,7 +102,7 @@ def scatter_field(path, samples, real, field, extent, title=None):
         low, high = 0.0, 1.0
     levels = np.linspace(low, high if high > low else low + 1, 21)
 
-    figure, (axes,) = _figure(8.0, 7.0)
+    figure, (axes,) = new_figure(8.0, 7.0)
     filled = axes.contourf(x, y, field, levels=levels, cmap=_field_colours())
     if probability and field.min() < 0.5 < field.max():
         axes.contour(x, y, field, levels=[0.5], colors=INK, linewidths=0.8, linestyles="--")
@@ -115,7 +115,7 @@ def scatter_field(path, samples, real, field, extent, title=None):
                           ticks=np.linspace(0, 1, 5) if probability else MaxNLocator(5))
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def curves(path, panels, smooth=None):
@@ -126,7 +126,7 @@ def curves(path, panels, smooth=None):
 
     Values that are not finite leave a gap. A panel whose values all lie in [0, 1] shows that whole range.
     """
-    figure, all_axes = _figure(8.0, 1.0 + 2.6 * len(panels), rows=len(panels))
+    figure, all_axes = new_figure(8.0, 1.0 + 2.6 * len(panels), rows=len(panels), sharex=True)
     for axes, (label, lines) in zip(all_axes, panels.items()):
         spare = iter((GREEN, PURPLE, GREY, INK) * len(lines))
         for name, (steps, values) in lines.items():
@@ -147,7 +147,7 @@ def curves(path, panels, smooth=None):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, borderaxespad=0.2)
     all_axes[-1].set_xlabel("step")
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def running_mean(values, width):
@@ -163,21 +163,26 @@ def running_mean(values, width):
 
 # ---- how every figure is made -----------------------------------------------------------------------------
 
-def _figure(width, height, rows=1):
+def new_figure(width, height, rows=1, columns=1, **options):
+    """An empty figure of width x height inches and its panels, row by row → (figure, [axes]); write with save_figure.
+
+    options    what Matplotlib's Figure.subplots takes: sharex, sharey, width_ratios, ...
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     FigureCanvasAgg(figure)
-    all_axes = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+    all_axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
     for axes in all_axes:
         axes.tick_params(length=0, colors=INK)
         axes.spines[:].set_color("#b0b0b0")
     return figure, all_axes
 
 
-def _save(path, figure):
+def save_figure(path, figure):
+    """Write what `new_figure` made as a PNG."""
     data = io.BytesIO()
     figure.savefig(data, format="png")
     write_file(path, data.getvalue())

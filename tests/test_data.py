@@ -26,6 +26,7 @@ from minigan.data import (
     read_idx,
     ring,
     ring_centers,
+    swiss_roll,
 )
 
 
@@ -64,6 +65,24 @@ def test_mixture_options():
     assert ring(seeded(), 0).shape == (0, 2)
     with pytest.raises(ValueError, match="at least 1"):
         ring(seeded(), 10, modes=0)
+
+
+@given(st.floats(0.1, 10), st.floats(0, 0.02), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_swiss_roll_is_a_spiral_with_noise(radius, sigma, seed):
+    points = swiss_roll(seeded(seed), 2000, radius=radius, sigma=sigma * radius)
+    assert points.shape == (2000, 2) and points.dtype == np.float32
+    distance = np.linalg.norm(points, axis=1) / radius
+    turned = 4.5 * np.pi * distance - np.arctan2(points[:, 1], points[:, 0])        # 0 on the curve, whole turns apart
+    off = distance * ((turned + np.pi) % (2 * np.pi) - np.pi)                       # along the circle, over the radius
+    assert np.abs(off).mean() == pytest.approx(0, abs=2e-6 + 12 * sigma) and np.abs(off).mean() >= sigma
+    assert np.quantile(distance, [0.01, 0.5, 0.99]) == pytest.approx([1 / 3, 2 / 3, 1], abs=0.03 + 3 * sigma)
+    assert np.array_equal(points, swiss_roll(seeded(seed), 2000, radius=radius, sigma=sigma * radius))
+
+
+def test_swiss_roll_refuses():
+    with pytest.raises(ValueError, match="radius is 0"):
+        swiss_roll(seeded(), 10, radius=0)
 
 
 # Glyphs

@@ -10,7 +10,7 @@ from .fashion import CLASSES, fashion_mnist
 from .folders import folder
 from .glyphs import Glyphs, GlyphSample
 from .idx import read_idx
-from .mixtures import grid, grid_centers, ring, ring_centers
+from .mixtures import grid, grid_centers, ring, ring_centers, swiss_roll
 from .sources import ArraySource
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "read_idx",
     "ring",
     "ring_centers",
+    "swiss_roll",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Gaussians on a ring and on a grid: data whose every mode is known.
+"""Points in the plane: Gaussians on a ring and on a grid, whose every mode is known, and the swiss roll, one curve.
 
 In two dimensions a generator's output can be plotted point by point, and since the centres are known
 a missing mode can be counted. A GAN that cannot find eight blobs will not find faces.
@@ -42,6 +42,20 @@ def grid(rng, n, *, side=5, spacing=2.0, sigma=0.05):
     mode collapse.
     """
     return _mixture(rng, n, grid_centers(side, spacing), sigma)
+
+
+def swiss_roll(rng, n, *, radius=1.885, sigma=1 / 30):
+    """n points of a spiral of one and a half turns, from a third of `radius` to `radius` → (n, 2) float32.
+
+    s uniform in [1/3, 1] lies at angle 9π/2 · s and at distance radius · s, so that the inner end is denser; sigma is
+    the standard deviation of Gaussian noise on both coordinates. In the size of Gulrajani et al. 2017 (WGAN-GP, figure
+    1): scikit-learn's roll without its second coordinate, noise 0.25, all over 7.5.
+    """
+    if radius <= 0:
+        raise ValueError(f"swiss_roll: radius is {radius}, but it must be above 0.")
+    s = rng.uniform(1 / 3, 1, (n, 1))
+    spiral = radius * s * np.concatenate([np.cos(4.5 * np.pi * s), np.sin(4.5 * np.pi * s)], axis=1)
+    return (spiral + sigma * rng.standard_normal((n, 2))).astype(np.float32)
 
 
 def _mixture(rng, n, centers, sigma):
