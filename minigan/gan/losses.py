@@ -3,19 +3,22 @@
     loss_D = minimax_d(D(real), D(fake.detach()))        loss_G = nonsaturating_g(D(fake))
 
     l, l'      D's logits on real and on generated samples; D(x) = σ(l) in the games where D is a probability.
-               In the least-squares game l is compared with labels; in Wasserstein's it is the critic's value C(x)
+               In the least-squares game l is compared with labels, in Wasserstein's it is the critic's value C(x),
+               in an f-GAN the number v that goes into the output activation
     softplus   -log σ(l) = softplus(-l) and -log(1 - σ(l)) = softplus(l): the same numbers, without ever forming a
                probability that can round to 0. So every loss here is finite at logits of ±1e4, but for one that is
                e^l by definition
 
 A `Game` is a pair of them, and `game("hinge")` finds it by name: another name, another game.
 
-Stands on ops/. Read penalties.py next, for what is added to D's loss, and algorithm1.py for the loop.
+Stands on ops/ and divergences.py. Read penalties.py next, for what is added to D's loss, then algorithm1.py.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from ..ops import exp, mean, relu, softplus
+from .divergences import DIVERGENCES
 
 
 def minimax_d(real, fake, *, smooth=1.0):
@@ -107,6 +110,29 @@ def wasserstein_g(fake):
     return -mean(fake)
 
 
+def f_gan_d(divergence, real, fake):
+    """-E[g(v)] + E[f*(g(v'))]: minus a lower bound of the divergence D_f(data ‖ model), which D raises.
+
+    divergence   a row of divergences.py: f* and the output activation g
+    real, fake   D's output v on real and v' on generated samples
+    Source: Nowozin et al. 2016 (f-GAN), equations 6 and 7.
+    """
+    return mean(divergence.conjugate_at(fake)) - mean(divergence.activation(real))
+
+
+def f_gan_g(divergence, fake):
+    """-E[f*(g(v'))]: G lowers the bound that D raises.   Source: Nowozin et al. 2016 (f-GAN), equation 6."""
+    return -mean(divergence.conjugate_at(fake))
+
+
+def f_gan_nonsaturating_g(divergence, fake):
+    """-E[g(v')]: G wants its samples to be taken for real, as in nonsaturating_g, which is the row "gan" of this.
+
+    Source: Nowozin et al. 2016 (f-GAN), section 3.2.
+    """
+    return -mean(divergence.activation(fake))
+
+
 class Game(NamedTuple):
     """Two players: `d(real, fake)` is what D minimises, `g(fake)` what G minimises, both functions of D's logits."""
 
@@ -122,6 +148,10 @@ GAMES = {
     "hinge": Game(hinge_d, hinge_g),
     "wasserstein": Game(wasserstein_d, wasserstein_g),
 }
+for _name, _row in DIVERGENCES.items():
+    _d = partial(f_gan_d, _row)
+    GAMES[f"f-gan:{_name}"] = Game(_d, partial(f_gan_g, _row))
+    GAMES[f"f-gan:{_name}:non-saturating"] = Game(_d, partial(f_gan_nonsaturating_g, _row))
 
 
 def game(name):
