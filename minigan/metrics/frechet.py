@@ -1,11 +1,12 @@
-"""Fréchet distance between two sets of images, on principal components of their pixels.
+"""Fréchet distance between two sets of images, each seen as one Gaussian of features.
 
-The papers' FID takes its features from the Inception network, which was trained on ImageNet; here they are the leading
-principal components of the real pixels: no network, no download, and a number that has no meaning beside a paper's FID.
-It sees brightness, shape and how they vary together, and not texture. Compare it with the distance between two sets of
+The papers' FID takes its features from the Inception network, which was trained on ImageNet. Here they are either the
+leading principal components of the real pixels (`pixel_frechet`: no network; it sees brightness, shape and how they
+vary together, and not texture), or those of a classifier of one's own (`classifier_frechet`: it sees what tells the
+classes apart). Neither number has a meaning beside a paper's FID: compare it with the distance between two sets of
 real images, which is its floor.
 
-Source of the formula: Heusel et al. 2017, equation 6.  Stands on NumPy.
+Source of the formula: Heusel et al. 2017, equation 6.  Stands on NumPy. Read classifier.py next.
 """
 
 import numpy as np
@@ -19,6 +20,20 @@ def frechet_distance(a, b):
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
     return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+
+
+def classifier_frechet(real, fake, classifier):
+    """Fréchet distance in the features of a classifier → float. It is NOT the papers' FID.
+
+    real, fake  images (n, H, W, C) and (m, H, W, C) in [-1, 1]; use the same n and m in all that is compared, and many
+                times as many as there are features: the fewer the images, the larger the distance comes out
+    classifier  anything with .features(images) → (n, F), such as own_classifier(data, size)
+    Source: Heusel et al. 2017, equation 6.
+    """
+    features = [np.asarray(classifier.features(images), np.float64) for images in (real, fake)]
+    if min(map(len, features)) < 2:
+        raise ValueError(f"classifier_frechet: wants sets of at least 2 images, got {[len(x) for x in features]}")
+    return frechet_distance(*features)
 
 
 def principal_axes(centred, components):
