@@ -6,7 +6,23 @@ one sentence that names the kernel, the argument, what came and what is wanted.
 Stands on nothing. Read reference.py next.
 """
 
+import functools
 import operator
+
+
+def remembered(check):
+    """The same check, made once for each set of arguments: a training step asks the same at every turn."""
+    known = functools.lru_cache(maxsize=4096, typed=True)(check)
+
+    @functools.wraps(check)
+    def ask(*arguments, **options):
+        try:
+            hash((arguments, *options.values()))
+        except TypeError:  # a list
+            return check(*arguments, **options)
+        return known(*arguments, **options)
+
+    return ask
 
 
 def pair(value, name="size", low=0):
@@ -40,6 +56,7 @@ def _windows(kernel, size, window, stride, padding):
     return fits
 
 
+@remembered
 def conv2d(x, w, stride, padding):
     """(stride, padding, (H', W')) of a conv2d of shapes x and w."""
     _images("conv2d", "x", x, "(N, H, W, C)")
@@ -53,6 +70,7 @@ def conv2d(x, w, stride, padding):
     return stride, padding, _windows("conv2d", x[1:3], w[:2], stride, padding)
 
 
+@remembered
 def conv_transpose2d(x, w, stride, padding, output_padding):
     """(stride, padding, (H', W')) of a conv_transpose2d of shapes x and w."""
     kernel = "conv_transpose2d"
@@ -73,6 +91,7 @@ def conv_transpose2d(x, w, stride, padding, output_padding):
     return stride, padding, size
 
 
+@remembered
 def conv2d_weight(x, g, kernel_size, stride, padding):
     """(kernel_size, stride, padding) of a conv2d_weight of shapes x and g."""
     kernel = "conv2d_weight"
@@ -95,6 +114,7 @@ def matmul(a, b):
     return a[-2], a[-1], b[-1]
 
 
+@remembered
 def linear(x, w, b):
     """Check a linear layer of shapes x (N, K), w (K, M) and b (M,)."""
     if len(x) != 2 or len(w) != 2 or x[1] != w[0] or b != (w[1],):
@@ -107,6 +127,7 @@ def like(kernel, name, shape, other, wanted):
         raise ValueError(f"{kernel}: {name} must have shape {wanted} as {other} asks, got {shape}")
 
 
+@remembered
 def batch_norm(x, gamma, beta):
     """The number of values per channel of a batch norm of shape x."""
     channels = x[-1] if len(x) > 1 else 0
@@ -116,6 +137,7 @@ def batch_norm(x, gamma, beta):
     return moments(x)
 
 
+@remembered
 def moments(x):
     """The number of values per channel behind the statistics of a batch norm of shape x."""
     if len(x) < 2:

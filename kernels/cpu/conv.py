@@ -15,6 +15,8 @@ conv2d_weight sums outer products over pixels (gemm.outer): y[q,k] = Σ_m A[m,q]
 Twins: ../reference.py, the same names.  Stands on gemm.py and memory.py.
 """
 
+import functools
+
 import numpy as np
 
 from . import memory
@@ -46,7 +48,7 @@ def conv2d_weight(x, g, *, kernel_size, stride, padding):
     channels = x.shape[3]
     x, image, row = surrounded(x, ph, ph, pw, pw)
     g, g_image, g_row = dense(g)
-    taps = np.add.outer(np.arange(kh) * row, np.arange(kw * channels)).ravel()
+    taps = _taps(kh, row, kw * channels)
     y = memory.empty((kh, kw, channels, outputs), x.dtype)
     corner = memory.address(x) - x.itemsize * (ph * row + pw * channels)
     run_outer(
@@ -54,6 +56,12 @@ def conv2d_weight(x, g, *, kernel_size, stride, padding):
         (g_image, g_row, outputs), taps, outputs,
     )  # fmt: skip
     return y
+
+
+@functools.cache
+def _taps(runs, pitch, length):
+    """Where the taps of a window lie: `runs` runs of `length` numbers, `pitch` apart."""
+    return np.add.outer(np.arange(runs) * pitch, np.arange(length)).ravel()
 
 
 def conv_transpose2d(x, w, *, stride, padding, size):
@@ -67,7 +75,7 @@ def conv_transpose2d(x, w, *, stride, padding, size):
     across = _phases(kw, sw, pw, size[1])
     fold = size[1] % sw == 0 and sw * channels <= columns(x.itemsize) and len(across) == sw > 1
     if fold:
-        across = [_folded(across)]
+        across = (_folded(across),)
     x, image, row = surrounded(x, *_reach(down, h), *_reach(across, v))
     w = np.ascontiguousarray(w)
     y = memory.empty((n, *size, channels), x.dtype)
@@ -102,6 +110,7 @@ def _panels(w, down, across):
     return packed_panels(w, taps, inputs, 1, channels, inputs) if taps else None
 
 
+@functools.cache
 def _phases(kernel, stride, padding, size):
     """Along one axis, for each phase of the output: (first pixel, pixels, first input, taps by increasing input).
 
@@ -111,12 +120,13 @@ def _phases(kernel, stride, padding, size):
     found = []
     for phase in range(min(stride, size)):
         base, rho = divmod(phase + padding, stride)
-        taps = list(range(rho, kernel, stride))[::-1]
+        taps = tuple(range(rho, kernel, stride))[::-1]
         if taps:
             found.append((phase, (size - phase + stride - 1) // stride, base - len(taps) + 1, taps))
-    return found
+    return tuple(found)
 
 
+@functools.cache
 def _reach(phases, size):
     """How far the windows of all phases go beyond the first and the last input."""
     before = max((-start for _, _, start, _ in phases), default=0)
@@ -124,16 +134,18 @@ def _reach(phases, size):
     return max(0, before), max(0, after)
 
 
+@functools.cache
 def _folded(phases):
     """All phases of an axis as one, for few channels: (phase, channel) become the columns of one wider window.
 
-    Its taps are a list for each input of the window: the tap of each phase there, or None.
+    Its taps are a tuple for each input of the window: the tap of each phase there, or None.
     """
     start = min(first for _, _, first, _ in phases)
     stop = max(first + len(taps) for _, _, first, taps in phases)
-    taps = []
-    for i in range(start, stop):
-        taps.append([taps_[i - first] if 0 <= i - first < len(taps_) else None for _, _, first, taps_ in phases])
+    taps = tuple(
+        tuple(taps_[i - first] if 0 <= i - first < len(taps_) else None for _, _, first, taps_ in phases)
+        for i in range(start, stop)
+    )
     return 0, phases[0][1], start, taps
 
 

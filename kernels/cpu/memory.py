@@ -21,16 +21,23 @@ KEEP = 1 << 28  # bytes of unused blocks that are kept at most
 _ALIGN = 64
 
 _lock = threading.Lock()
-_blocks = {}  # bytes -> list of blocks
+_blocks = {}  # bytes -> list of (block, its aligned part)
 _margins = {}  # id of a block -> (address, shape, strides, margin) of the image array inside it
 
 
-def _references(blocks):
-    """How many references each block has, this loop's own included."""
-    return [sys.getrefcount(block) for block in blocks]
+def _free(blocks):
+    """The place of the first of these (block, its aligned part) that nobody else refers to; None if there is none."""
+    for i, (block, _) in enumerate(blocks):
+        if sys.getrefcount(block) <= _unused:
+            return i
+    return None
 
 
-_unused = _references([np.empty(1)])[0]  # of a block that only its list refers to
+def _block(size):
+    """A fresh block, and the `size` bytes of it that begin at a cache line."""
+    block = np.empty(size + _ALIGN, np.uint8)
+    start = -address(block) % _ALIGN
+    return block, block[start : start + size]
 
 
 def empty(shape, dtype):
@@ -53,29 +60,26 @@ def empty_like(x):
 
 
 def _take(size):
-    """A view of `size` bytes, aligned to a cache line, of a block that nobody uses."""
+    """At least `size` bytes, aligned to a cache line, of a block that nobody uses."""
     size = (size + 4095) & ~4095
     with _lock:
         blocks = _blocks.setdefault(size, [])
-        free = [i for i, count in enumerate(_references(blocks)) if count == _unused]
-        if not free:
+        i = _free(blocks)
+        if i is None:
             _trim(size)
-            blocks.append(np.empty(size + _ALIGN, np.uint8))
-        block = blocks[free[0] if free else -1]
-        start = -block.ctypes.data % _ALIGN
-        return block[start : start + size]
+            i = len(blocks)
+            blocks.append(_block(size))
+        return blocks[i][1][:]  # a new view: it is what keeps the block in use
 
 
 def _trim(coming):
     """Give unused blocks of other sizes back to the system when they add up to too much."""
-    free = []
-    for size, blocks in _blocks.items():
-        free += [(size, i) for i, count in enumerate(_references(blocks)) if count == _unused]
+    free = [(size, i) for size, blocks in _blocks.items() for i in range(len(blocks)) if _free(blocks[i : i + 1]) == 0]
     excess = sum(size for size, _ in free) - KEEP
     for size, i in sorted(free, reverse=True):
         if excess <= 0 or size == coming:
             continue
-        _margins.pop(id(_blocks[size][i]), None)
+        _margins.pop(id(_blocks[size][i][0]), None)
         del _blocks[size][i]
         excess -= size
 
@@ -115,3 +119,12 @@ _HEADER, _integer_at = object.__basicsize__, ctypes.c_ssize_t.from_address
 _probe = np.empty(1)
 # NumPy's C API fixes `data` as an array's first field behind the object header: ten times as fast as asking the array
 address = _fast_address if _fast_address(_probe) == _slow_address(_probe) else _slow_address
+
+
+def _references_at_rest():
+    """How many references `_free` sees of a block that only the pool holds."""
+    for block, _ in [_block(8)]:
+        return sys.getrefcount(block)
+
+
+_unused = _references_at_rest()

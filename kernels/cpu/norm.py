@@ -12,11 +12,14 @@ number of parts that are added up in float64: nothing cancels, and the result do
 Twins: ../reference.py, the same names.  Stands on jit.py and memory.py.
 """
 
+import math
+
 import numpy as np
+from numba.extending import register_jitable
 
 from . import memory
 from .jit import SMALL, Kernel, shares
-from .tile import peek, poke, read, scalar, unpack
+from .tile import cast, peek, poke, read, scalar, unpack
 
 PARTS = 16  # of a reduction over an array too large for one task
 
@@ -86,28 +89,98 @@ def differentiate(zero, table, task):
     return 0
 
 
+@register_jitable
+def add_parts(zero, work, parts, length, channels, totals, size):
+    """totals = (Σ of the first, Σ of the second sums) of every channel over the parts and their pixels, in float64."""
+    for c in range(2 * channels):
+        poke(totals, c, 0.0)
+    for row in range(2 * parts):
+        total = totals + 8 * channels * (row % 2)
+        for start in range(0, length, channels):
+            source = work + size * (row * length + start)
+            for c in range(channels):
+                poke(total, c, peek(0.0, total, c) + read(zero, source, c))
+
+
+@register_jitable
+def repeat(zero, rows, count, length, channels):
+    """The first `channels` numbers of each row, over and over to its end."""
+    for row in range(count):
+        for k in range(row * length + channels, (row + 1) * length):
+            poke(rows, k, peek(zero, rows, k - channels))
+
+
+@Kernel
+def settle_moments(zero, table, task):
+    """moments = (μ, σ²) from the sums around `origin`."""
+    work, parts, length, channels, totals, count, origin, moments, size = unpack(table, 9)
+    add_parts(zero, work, parts, length, channels, totals, size)
+    for c in range(channels):
+        shift = peek(0.0, totals, c) / count
+        poke(moments, c, cast(zero, read(zero, origin, c) + shift))
+        poke(moments, channels + c, cast(zero, max(peek(0.0, totals, channels + c) / count - shift * shift, 0.0)))
+    return 0
+
+
+@Kernel
+def coefficients(zero, table, task):
+    """rows = μ, a = γ / sqrt(σ² + ε) and β of the channels, each repeated for every pixel of a row."""
+    moments, gamma, beta, numbers, rows, length, channels = unpack(table, 7)
+    eps = scalar(0.0, numbers, 2)
+    for c in range(channels):
+        poke(rows, c, read(zero, moments, c))
+        a = read(zero, gamma, c) / math.sqrt(read(zero, moments, channels + c) + eps)
+        poke(rows, length + c, cast(zero, a))
+        poke(rows, 2 * length + c, read(zero, beta, c))
+    repeat(zero, rows, 3, length, channels)
+    return 0
+
+
+@Kernel
+def settle_gradient(zero, table, task):
+    """gγ and gβ from the sums, and rows = b, c: the coefficients of x - μ and of 1 in gx."""
+    work, parts, length, channels, totals, count, moments, a, numbers, g_gamma, g_beta, rows, size = unpack(table, 13)
+    eps = scalar(0.0, numbers, 2)
+    add_parts(zero, work, parts, length, channels, totals, size)
+    for c in range(channels):
+        inverse = 1 / math.sqrt(read(zero, moments, channels + c) + eps)
+        shift, scale = peek(0.0, totals, c), peek(0.0, totals, channels + c) * inverse
+        poke(g_beta, c, cast(zero, shift))
+        poke(g_gamma, c, cast(zero, scale))
+        poke(rows, c, cast(zero, -read(zero, a, c) * inverse * scale / count))
+        poke(rows, length + c, cast(zero, -read(zero, a, c) * shift / count))
+    repeat(zero, rows, 2, length, channels)
+    return 0
+
+
 def batch_norm_moments(x):
     """(2, C): μ = mean of x and σ² = mean of (x - μ)², over all axes but the last"""
     x, (rows, length, _), parts = _rows(x)
     channels = x.shape[-1]
-    origin = x.reshape(-1, channels)[0]
-    first, second = _reduced(add_up, x, rows, length, parts, _repeat(length, origin), channels)
-    count = x.size // channels
-    shift = first / count
-    return np.stack([origin + shift, np.maximum(second / count - shift * shift, 0)]).astype(x.dtype)
+    origin = np.empty((length // channels, channels), x.dtype)
+    origin[:] = x.reshape(-1, channels)[0]
+    work, totals = _sums(x.dtype, parts, length, channels)
+    add_up(
+        x.dtype, parts, memory.address(x), rows, length, memory.address(origin), memory.address(work), x.itemsize, parts
+    )
+    moments = np.empty((2, channels), x.dtype)
+    settle_moments(
+        x.dtype, 1, memory.address(work), parts, length, channels, memory.address(totals), x.size // channels,
+        memory.address(origin), memory.address(moments), x.itemsize,
+    )  # fmt: skip
+    return moments
 
 
 def batch_norm(x, gamma, beta, *, eps, slope, moments):
     """leaky_relu(γ · x̂ + β),  x̂ = (x - μ) / sqrt(σ² + ε)"""
     x, (rows, length, height), _ = _rows(x)
     y, y_image, y_row = result(x)
-    mu, a, _ = _coefficients(x, gamma, eps, moments)
-    tables = _repeat(length, mu, a, beta)
-    numbers = np.array([slope])
+    numbers = np.array([slope, 1.0, eps])
+    mu_a_beta = _coefficients(x, length, gamma, beta, moments, numbers)
     tasks = shares(x.size)
     normalise(
         x.dtype, tasks, memory.address(x), memory.address(y), rows, length, height, y_image, y_row,
-        *map(memory.address, tables), memory.address(numbers), x.itemsize, tasks,
+        *_addresses(mu_a_beta), memory.address(numbers), x.itemsize, tasks,
     )  # fmt: skip
     return y
 
@@ -115,26 +188,31 @@ def batch_norm(x, gamma, beta, *, eps, slope, moments):
 def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True):
     """(gx, gγ, gβ): see ../reference.py:batch_norm_backward"""
     x, (rows, length, height), parts = _rows(x)
-    gy = np.ascontiguousarray(gy)
-    mu, a, inverse = _coefficients(x, gamma, eps, moments)
-    tables = _repeat(length, mu, a, beta)
-    numbers = np.array([slope, 1.0])
-    channels = x.shape[-1]
-    g_beta, centred = _reduced(
-        add_up_gradient, gy, rows, length, parts, (*tables, numbers), channels, also=(memory.address(x),)
-    )
-    g_gamma = centred * inverse
+    gy, channels, moments = np.ascontiguousarray(gy), x.shape[-1], np.ascontiguousarray(moments)
+    numbers = np.array([slope, 1.0, eps])
+    mu_a_beta = _coefficients(x, length, gamma, beta, moments, numbers)
+    tables = _addresses(mu_a_beta)
+    work, totals = _sums(x.dtype, parts, length, channels)
+    add_up_gradient(
+        x.dtype, parts, memory.address(gy), memory.address(x), rows, length, *tables, memory.address(numbers),
+        memory.address(work), x.itemsize, parts,
+    )  # fmt: skip
+    g_gamma, g_beta = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    b_c = np.empty((2, length), x.dtype)
+    settle_gradient(
+        x.dtype, 1, memory.address(work), parts, length, channels, memory.address(totals), x.size // channels,
+        memory.address(moments), tables[1], memory.address(numbers), memory.address(g_gamma), memory.address(g_beta),
+        memory.address(b_c), x.itemsize,
+    )  # fmt: skip
     gx = None
     if needs_x:
-        count = x.size // channels
         gx, y_image, y_row = result(x)
-        more = _repeat(length, (-a * inverse * g_gamma / count).astype(x.dtype), (-a * g_beta / count).astype(x.dtype))
         tasks = shares(x.size)
         differentiate(
             x.dtype, tasks, memory.address(gy), memory.address(x), memory.address(gx), rows, length, height, y_image,
-            y_row, *map(memory.address, (*tables, *more, numbers)), x.itemsize, tasks,
+            y_row, *tables, *_addresses(b_c), memory.address(numbers), x.itemsize, tasks,
         )  # fmt: skip
-    return gx, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
+    return gx, g_gamma, g_beta
 
 
 def _rows(x):
@@ -155,26 +233,23 @@ def result(x):
     return y, row * (x.shape[1] if x.ndim == 4 else 1), row
 
 
-def _coefficients(x, gamma, eps, moments):
-    inverse = 1 / np.sqrt(moments[1].astype(np.float64) + eps)
-    return moments[0].astype(x.dtype), (gamma * inverse).astype(x.dtype), inverse
+def _sums(dtype, parts, length, channels):
+    """Room for the two sums of every part, (parts, 2, length), and for their totals."""
+    return np.empty((parts, 2, length), dtype), np.empty((2, channels))
 
 
-def _repeat(length, *coefficients):
-    """Each coefficient of the channels repeated for every pixel of a row."""
-    repeated = []
-    for c in coefficients:
-        row = np.empty((length // c.size, c.size), c.dtype)  # five times as fast as np.tile
-        row[:] = c
-        repeated.append(row)
-    return repeated
+def _coefficients(x, length, gamma, beta, moments, numbers):
+    """μ, a and β as rows, (3, length)."""
+    gamma, beta, moments = map(np.ascontiguousarray, (gamma, beta, moments))
+    rows = np.empty((3, length), x.dtype)
+    coefficients(
+        x.dtype, 1, memory.address(moments), memory.address(gamma), memory.address(beta), memory.address(numbers),
+        memory.address(rows), length, gamma.size,
+    )  # fmt: skip
+    return rows
 
 
-def _reduced(kernel, x, rows, length, parts, inputs, channels, also=()):
-    """The two sums of a reducing kernel, (channels,) each, in float64."""
-    work = np.empty((parts, 2, length // channels, channels), x.dtype)
-    addresses = [memory.address(v) for v in inputs]
-    kernel(
-        x.dtype, parts, memory.address(x), *also, rows, length, *addresses, memory.address(work), x.itemsize, parts
-    )
-    return work.sum(axis=(0, 2), dtype=np.float64)
+def _addresses(rows):
+    """The address of each row of a contiguous matrix."""
+    start, step = memory.address(rows), rows.strides[0]
+    return [start + step * i for i in range(len(rows))]

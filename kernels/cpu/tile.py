@@ -279,6 +279,16 @@ def poke(typing, base, index, value):
 
 
 @intrinsic
+def cast(typing, zero, value):
+    """value in zero's dtype."""
+
+    def generate(context, builder, signature, arguments):
+        return context.cast(builder, arguments[1], signature.args[1], signature.return_type)
+
+    return zero(zero, value), generate
+
+
+@intrinsic
 def entry(typing, table, index):
     """table[index] for the address of an array of 64-bit integers."""
 
