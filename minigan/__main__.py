@@ -1,13 +1,14 @@
-"""python -m minigan: check a layer's derivatives, or the checker itself.
+"""python -m minigan: check a layer's derivatives or the checker itself; run the examples and compare with the papers.
 
     python -m minigan gradcheck my_module:MyLayer --input 4,8,8,3 --order 2
     python -m minigan gradcheck "minigan.nn:Conv2d(3, 8, 4, stride=2)" --input 2,8,8,3
     python -m minigan gradcheck minigan.ops:matmul --input 2,3 --input 3,4
     python -m minigan faults --seeds 50 --alarms 1000
+    python -m minigan reproduce --list
 
-The exit status is 0 when all is right, 1 when a derivative is wrong, 2 when something cannot be checked.
+The exit status is 0 when all is right, 1 when a derivative is wrong or a claim fails, 2 when something cannot be run.
 
-Stands on testing/.
+Stands on testing/ and reproduce/.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import numpy as np
 
 from .nn import Module
+from .reproduce import command as reproducing
 from .testing import KinkError
 from .testing.gradcheck import GradientError, examine
 from .testing.subject import Subject
@@ -45,7 +47,7 @@ def main(argv=None):
 def _parser():
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("python -m minigan", description=__doc__, **style)
-    commands = parser.add_subparsers(dest="name", required=True, metavar="gradcheck | faults")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="gradcheck | faults | reproduce")
     check = commands.add_parser("gradcheck", help="check the derivatives of a layer, an op or a function")
     check.set_defaults(command=gradcheck_command)
     check.add_argument("target", metavar="MODULE:NAME", help='what to check; a class may be called: "m:Layer(3, 8)"')
@@ -57,6 +59,9 @@ def _parser():
     sweep.set_defaults(command=faults_command)
     sweep.add_argument("--seeds", type=_count, default=50, help="seeds for each planted fault (default 50)")
     sweep.add_argument("--alarms", type=_count, default=1000, help="seeds for each right op (default 1000)")
+    table = commands.add_parser("reproduce", help="run the examples; one table", description=reproducing.HELP, **style)
+    table.set_defaults(command=reproduce_command)
+    reproducing.add_arguments(table)
     return parser
 
 
@@ -175,6 +180,17 @@ def faults_command(args):
         print(f"false alarm: {name} (seed {seed}): {error}")
     print(score)
     return 1 if score.escaped or score.alarms else 0
+
+
+# --------------------------------------------------------------------------------------------------- reproduce
+
+
+def reproduce_command(args):
+    """Run the examples that are not yet run, and write the table of what they claim."""
+    try:
+        return reproducing.reproduce(args)
+    except (ValueError, OSError) as error:
+        raise Unusable(error) from error
 
 
 if __name__ == "__main__":

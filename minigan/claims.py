@@ -35,7 +35,7 @@ def verdict(claims, out=None):
 
     claims  Claims, or tuples in a Claim's order
     out     the run's folder: verdict.json is written there, {"passed": bool, "claims": [{name, paper, expected, value,
-            measured, passed}]}
+            form, measured, passed}]}
     """
     claims = [Claim(*claim) for claim in claims]
     columns = {"claim": [c.name for c in claims], "paper": [c.paper for c in claims],
@@ -50,7 +50,7 @@ def verdict(claims, out=None):
     if out is not None:
         rows = [c._asdict() | {"measured": c.measured, "passed": bool(c.passed), "value": _plain(c.value)}
                 for c in claims]  # fmt: skip
-        record = {"passed": bool(passed), "claims": [{k: v for k, v in row.items() if k != "form"} for row in rows]}
+        record = {"passed": bool(passed), "claims": rows}
         checkpoint.write_file(Path(out) / "verdict.json", (json.dumps(record, indent=2) + "\n").encode())
     return passed
 

@@ -22,5 +22,6 @@ def test_the_papers_number_stands_beside_ours_and_the_file_keeps_the_value(tmp_p
     assert head.split() == ["claim", "paper", "expected", "measured"]
     assert row.split() == ["KL", "0.07", "<", "0.1", "0.05", "PASS"]
     held = json.loads((tmp_path / "verdict.json").read_text())
-    wanted = {"name": "KL", "expected": "< 0.1", "value": 0.0471, "passed": True, "paper": "0.07", "measured": "0.05"}
+    wanted = {"name": "KL", "expected": "< 0.1", "value": 0.0471, "form": "{:.2f}", "passed": True, "paper": "0.07",
+              "measured": "0.05"}  # fmt: skip
     assert held == {"passed": True, "claims": [wanted]}

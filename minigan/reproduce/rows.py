@@ -1,0 +1,82 @@
+"""The rows of the table: which examples are run, with which arguments, over how many seeds.
+
+To add one, write it here. Toys are run over five seeds, image systems over as many as their time allows; a row passes
+when more than half of its seeds do. A note is a sentence for the reader of a row that does not pass; keyed by the
+beginning of a claim's name, or by "" for the row as a whole, it is printed when that fails, and only then.
+
+Read runs.py next.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout; an installed package has no examples beside it
+EXAMPLES = ROOT / "examples"
+
+
+class Row(NamedTuple):
+    """One line of the table: an example with its arguments."""
+
+    name: str  # of the row and of its folder
+    section: str
+    example: str  # a file of examples/
+    arguments: tuple = ()
+    seeds: int = 1  # 0, 1, ... seeds - 1
+    seconds: int = 60  # what one seed takes on one core, roughly: what the bar goes by
+    pictures: tuple = ()  # globs in the run's folder: copied to figures/, of the first seed
+    notes: tuple = ()  # (beginning of a claim, sentence), ...
+
+    def there(self):
+        """Whether the example is in this checkout."""
+        return (EXAMPLES / self.example).is_file()
+
+
+BASICS, GAMES, IMAGES, EVIDENCE = "The two players", "Games on points", "Images", "The textbook's figures and theorems"
+
+PLAYED = ("minimax", "non-saturating", "maximum-likelihood", "least-squares", "hinge", "wasserstein", "wgan-gp",
+          "wgan-div", "f-gan:kl", "f-gan:pearson")  # fmt: skip
+
+
+def _game(game, data):
+    return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", ("--game", game, "--data", data), 5, 35)
+
+
+ROWS = (
+    Row("first-ring", BASICS, "01_gan_ring.py", (), 5, 35),
+    Row("first-ring-minimax", BASICS, "01_gan_ring.py", ("--game", "minimax"), 5, 35),
+    *(_game(game, data) for data in ("ring", "grid") for game in PLAYED),
+    Row("pacgan", GAMES, "06_pacgan.py", (), 5, 35),
+    Row("textbook", EVIDENCE, "07_textbook_figures.py", (), 1, 5, ("*.png",)),
+    Row("optimal-discriminator", EVIDENCE, "08_optimal_discriminator.py", (), 5, 30, ("*.png",)),
+    Row("wasserstein-distance", EVIDENCE, "09_wasserstein_distance.py", (), 5, 30, ("*.png",)),
+    Row("wgan-gp-surfaces", EVIDENCE, "10_wgan_gp_surfaces.py", (), 1, 90, ("*.png",)),
+    Row("wgan-div", EVIDENCE, "11_wgan_div.py", (), 5, 35, ("*.png",)),
+    Row("f-gan", EVIDENCE, "12_f_gan.py", (), 5, 30, ("*.png",)),
+    Row("vanishing-gradients", EVIDENCE, "13_vanishing_gradients.py", (), 1, 300, ("*.png",)),
+    Row("dcgan-glyphs", IMAGES, "02_dcgan.py", ("--width", "32"), 1, 200),
+    Row("dcgan-fashion", IMAGES, "02_dcgan.py", ("--data", "fashion-mnist", "--size", "28", "--steps", "4700",
+                                                 "--width", "32"), 1, 300),
+    Row("conditional", IMAGES, "14_conditional.py", (), 1, 300),
+    Row("infogan-glyphs", IMAGES, "15_infogan.py", (), 1, 300),
+    Row("infogan-fashion", IMAGES, "15_infogan.py", ("--data", "fashion-mnist"), 1, 300),
+    Row("semi-supervised", IMAGES, "16_semi_supervised.py", (), 1, 300),
+)  # fmt: skip
+
+
+def chosen(patterns):
+    """The rows whose name is one of `patterns`, begins with it, or matches it as a glob; "all" is all of them.
+
+    ValueError that names a pattern without a row.
+    """
+    from difflib import get_close_matches
+    from fnmatch import fnmatchcase
+
+    picked = []
+    for pattern in ("*" if pattern == "all" else pattern for pattern in patterns):
+        exact = [row for row in ROWS if row.name == pattern]
+        near = [row for row in ROWS if row.name.startswith(pattern) or fnmatchcase(row.name, pattern)]
+        if not (exact or near):
+            close = ", ".join(get_close_matches(pattern, [row.name for row in ROWS], cutoff=0.4)) or ROWS[0].name
+            raise ValueError(f"there is no row called {pattern!r}; close to it: {close} (--list shows all)")
+        picked += exact or near
+    return [row for row in ROWS if row in picked]
