@@ -103,7 +103,7 @@ def scatter_field(path, samples, real, field, extent, title=None):
     levels = np.linspace(low, high if high > low else low + 1, 21)
 
     figure, (axes,) = new_figure(8.0, 7.0)
-    filled = axes.contourf(x, y, field, levels=levels, cmap=_field_colours())
+    filled = axes.contourf(x, y, field, levels=levels, cmap=field_colours())
     if probability and field.min() < 0.5 < field.max():
         axes.contour(x, y, field, levels=[0.5], colors=INK, linewidths=0.8, linestyles="--")
     axes.scatter(*real.T, s=9, color=BLUE, alpha=0.75, linewidths=0, label="data")
@@ -188,7 +188,7 @@ def save_figure(path, figure):
     write_file(path, data.getvalue())
 
 
-def _field_colours():
+def field_colours():
     """Orange where D says generated, white where it cannot tell, blue where it says real; all pale."""
     from matplotlib.colors import LinearSegmentedColormap
     return LinearSegmentedColormap.from_list("field", ["#f6c9a8", "#ffffff", "#b3d0e8"])
