@@ -24,7 +24,9 @@ import minigan as mg
 from minigan.claims import Claim, verdict
 from minigan.data import Batches, ring, ring_centers
 from minigan.gan import algorithm1
+from minigan.gan.dashboard import dashboard
 from minigan.gan.networks import mlp
+from minigan.gan.watch import Watch
 from minigan.metrics import mode_statistics
 from minigan.nn import LeakyReLU
 from minigan.ops import mean, sigmoid, softplus
@@ -50,6 +52,7 @@ def train(args):
     betas = (args.beta1, args.beta2)
     opt_G, opt_D = Adam(G.parameters(), args.lr, betas), Adam(D.parameters(), args.lr, betas)
     g_loss = GAMES[args.game]
+    watch = Watch(G=G, D=D, every=50)  # looks at every 50th step, and raises the alarm when G collapses
 
     def noise(n):
         return mg.tensor(rng.standard_normal((n, LATENT), dtype=np.float32))
@@ -59,29 +62,31 @@ def train(args):
         real, fake = mg.tensor(real), G(noise(len(real))).detach()
         l_real, l_fake = D(real), D(fake)
         loss = 0.5 * mean(softplus(-l_real)) + 0.5 * mean(softplus(l_fake))
-        opt_D.step(mg.grad(loss, D.parameters()))
+        watch.step(opt_D, loss, mg.grad(loss, D.parameters()))  # opt_D.step, measured
+        watch.samples(real, fake, l_real, l_fake)
         return {"loss_D": loss.item(), "D(x)": mean(sigmoid(l_real)).item(), "D(G(z))": mean(sigmoid(l_fake)).item()}
 
     def g_step():
         # D runs again because it has just changed. The gradient flows through D into G, but only G's parameters are
         # asked for, so that D's weight gradients are never formed.
         loss = g_loss(D(G(noise(args.batch))))
-        opt_G.step(mg.grad(loss, G.parameters()))
+        watch.step(opt_G, loss, mg.grad(loss, G.parameters()))
         return {"loss_G": loss.item()}
 
     fixed = noise(1000)
     show = ring(np.random.default_rng(0), 1000, sigma=SIGMA)
-    parts = {"G": G, "D": D, "opt_G": opt_G, "opt_D": opt_D, "rng": rng, "batches": batches}
+    parts = {"G": G, "D": D, "opt_G": opt_G, "opt_D": opt_D, "rng": rng, "batches": batches, "watch": watch}
     with Run(args.out, args, resume=args.resume) as run:
         start = run.restore(**parts)
         run.checkpoint_on_exit(lambda: parts)
         steps = algorithm1(d_step, g_step, batches, start=start, steps=args.steps)
         for t, seen in run.progress(steps, total=args.steps, initial=start, batch_size=args.batch):
-            run.log(t, seen)
+            run.log(t, watch.look(t, seen))
             if t % args.every == 0 or t == args.steps:
                 draw(run.sample_path(t), G, D, fixed, show, f"step {t}, {args.game}")
                 run.save(t, **parts)
         run.finish()
+        dashboard(run.out)
     with mg.no_grad():
         return judge(G(noise(2500)).numpy(), run.out)
 

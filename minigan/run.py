@@ -98,7 +98,7 @@ class Run:
         self.checkpoint = self.out / "checkpoint.safetensors"
         self._metrics = self._hook = self._bar = self._saved = self._done = None
         self._batch_size, self._stop, self._broken = None, False, False
-        self._handlers = {}
+        self._handlers, self._shown = {}, {}
         if resume:
             self._saved = self._check_resume()
         elif self.checkpoint.exists():
@@ -168,15 +168,17 @@ class Run:
     def log(self, step, seen):
         """Append one line to metrics.jsonl: the step, and each figure in `seen` as a float.
 
-        seen    {name: float, 0-d array, Tensor}
+        seen    {name: float, 0-d array, Tensor}; lists and dicts of what JSON knows are written as they are, and stay
+                out of the progress bar
         Raises FloatingPointError for a figure that is not finite. It is written all the same; from then on
         nothing is saved, so the last checkpoint stays good.
         """
-        figures = {name: float(v.item() if hasattr(v, "item") else v) for name, v in seen.items()}
+        more = {name: v for name, v in seen.items() if isinstance(v, (dict, list))}
+        figures = {name: float(v.item() if hasattr(v, "item") else v) for name, v in seen.items() if name not in more}
         if self._metrics is None:
             # by line, so that a kill loses one at most
             self._metrics = open(self.out / "metrics.jsonl", "a", buffering=1)               # noqa: SIM115
-        self._metrics.write(json.dumps({"step": int(step), **figures}) + "\n")
+        self._metrics.write(json.dumps({"step": int(step), **figures, **more}) + "\n")
         bad = [name for name, value in figures.items() if not math.isfinite(value)]
         if bad:
             self._broken = True
@@ -188,7 +190,8 @@ class Run:
             rate = self._bar.format_dict["rate"]
             if self._batch_size and rate:
                 figures["img/s"] = round(rate * self._batch_size)
-            self._bar.set_postfix(figures, refresh=False)
+            self._shown |= figures                   # what is not measured at every step stays in sight
+            self._bar.set_postfix(self._shown, refresh=False)
 
     def samples(self, step, images, *, columns=8):
         """Write images (N, H, W, C) in [-1, 1] as the grid samples/<step>.png."""

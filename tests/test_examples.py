@@ -129,7 +129,8 @@ def test_a_run_leaves_what_it_says(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert names == {
         *(f"samples/{t:06d}.png" for t in (3, 6, 9, 10)),
-        *("samples.gif", "losses.png", "metrics.jsonl", "run.json", "checkpoint.safetensors"),
+        *("samples.gif", "losses.png", "dashboard.png", "metrics.jsonl", "run.json", "checkpoint.safetensors"),
+        "verdict.json",
     }
     assert all((finished / name).stat().st_size > 100 for name in names)
     rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
@@ -146,7 +147,8 @@ def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
     assert differences(finished, tmp_path / "again") == []
     other = differences(finished, tmp_path / "other")
     assert "metrics.jsonl" in other and "samples/000010.png" in other
-    assert {path.split("/")[1] for path in other if path[0] == "/"} == {"G", "D", "opt_G", "opt_D", "rng", "batches"}
+    parts = {"G", "D", "opt_G", "opt_D", "rng", "batches", "watch"}
+    assert {path.split("/")[1] for path in other if path[0] == "/"} == parts
 
 
 def test_the_number_of_threads_changes_no_bit(tmp_path):
@@ -168,7 +170,8 @@ def test_stopping_and_going_on_loses_nothing(finished, pictures, tmp_path, examp
     train(*halves)
     half = bits(parts)
     assert half["/step"] == 5 and differences(whole, parts)  # five steps are not ten
-    assert {path.split("/")[1] for path in half} == {"G", "D", "opt_G", "opt_D", "rng", "batches", "step"}
+    parts_and_step = {"G", "D", "opt_G", "opt_D", "rng", "batches", "watch", "step"}
+    assert {path.split("/")[1] for path in half} == parts_and_step
     assert half["/opt_D/steps"] == 5 and (example == RING or any("running_var" in path for path in half))
     if data == "folder":
         assert (half["/batches/epoch"], half["/batches/position"]) == (2, 4)  # in the middle of the third
