@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from minigan.__main__ import main
-from minigan.reproduce import command, rows, runs
+from minigan.reproduce import command, rows, runs, table
 from minigan.reproduce.rows import Row
 from minigan.reproduce.table import measured
 
@@ -67,9 +67,9 @@ def examples(tmp_path, monkeypatch):
     runs.program.cache_clear()
 
     def reproduce(*options, **names):
-        table = tuple(Row(name, "Section", "example.py", tuple(map(str, a)), 3, 1) for name, a in names.items())
+        new = tuple(Row(name, "Section", "example.py", tuple(map(str, a)), 3, 1) for name, a in names.items())
         for module in (rows, command):
-            monkeypatch.setattr(module, "ROWS", table)
+            monkeypatch.setattr(module, "ROWS", new)
         return main(["reproduce", "--out", str(tmp_path / "out"), *map(str, options)])
 
     yield reproduce
@@ -102,11 +102,22 @@ def test_one_table_of_medians_and_ranges(examples, tmp_path, capsys):
     assert "good   PASS, 2 of 3" in out and out.splitlines()[-1] == str(tmp_path / "out/results.md")
 
 
+def test_claims_of_one_name_stay_apart():
+    def claim(expected, value):
+        return {"name": "probe", "paper": "", "expected": expected, "value": value, "form": "{:.1f}",
+                "measured": f"{value:.1f}", "passed": value > 1}  # fmt: skip
+
+    verdicts = [[claim("> pixels", 2.0), claim("> 1.0, chance", 0.5)], [claim("> pixels", 3.0), claim("> 1.5, chance", 4)]]
+    first, second = table._claims(verdicts, 3)
+    assert (first["expected"], first["measured"], first["passed"], first["of"]) == ("> pixels", "2.5 (2.0 to 3.0)", 2, 3)
+    assert (second["expected"], second["values"], second["passed"]) == ("> 1.0, chance in seed 0", [0.5, 4], 1)
+
+
 def test_a_row_with_half_its_seeds_fails_and_its_note_says_why(examples, tmp_path, capsys, monkeypatch):
     notes = ("|modes", "too few steps"), ("x", "unseen")
-    table = (Row("poor", "Section", "example.py", (), 4, 1, ("*.png",), notes),)
+    row = Row("poor", "Section", "example.py", (), 4, 1, ("*.png",), notes)
     for module in (rows, command):
-        monkeypatch.setattr(module, "ROWS", table)
+        monkeypatch.setattr(module, "ROWS", (row,))
     assert main(["reproduce", "poor", "--out", str(tmp_path / "out")]) == 1
     assert results(tmp_path, "poor")["notes"] == ["too few steps"]
     text = (tmp_path / "out/results.md").read_text()
@@ -175,10 +186,10 @@ def launch(tmp_path, *options, pace=0.05):
     script = f"""
 import sys
 from pathlib import Path
-from minigan.reproduce import command, rows, runs
+from minigan.reproduce import command, rows, runs, table
 from minigan.reproduce.rows import Row
 from minigan.__main__ import main
-table = (Row("slow", "Section", "example.py", ("--steps", "40", "--pace", "{pace}"), 2, 1),)
+table = (Row("slow", "Section", "example.py", ("--steps", "20", "--pace", "{pace}"), 2, 1),)
 for module in (rows, command, runs):
     module.ROWS, module.EXAMPLES = table, Path({str(tmp_path / "examples")!r})
 sys.exit(main(["reproduce", "all", "--out", {str(tmp_path / "out")!r}, *{options!r}]))
@@ -209,7 +220,7 @@ def test_interrupted_it_leaves_no_process_and_goes_on_where_it_was(examples, tmp
     assert process.returncode == 130 and "The same command goes on." in err and "Traceback" not in err
     assert alive(tmp_path) == []
     steps = [int((tmp_path / f"out/slow/{seed}/checkpoint.safetensors").read_text()) for seed in (0, 1)]
-    assert all(0 < step < 40 for step in steps)
+    assert all(0 < step < 20 for step in steps)
     assert results(tmp_path, "slow")["verdict"] == "not run"
     spent = json.loads((tmp_path / "out/slow/0/reproduce.json").read_text())["seconds"]
 
@@ -217,7 +228,7 @@ def test_interrupted_it_leaves_no_process_and_goes_on_where_it_was(examples, tmp
     for seed in (0, 1):
         assert log(tmp_path, "slow", seed) == ["begun afresh", "begun again"]
     assert results(tmp_path, "slow")["passed"] == 2
-    assert json.loads((tmp_path / "out/slow/0/reproduce.json").read_text())["seconds"] > spent + 0.05 * (39 - steps[0])
+    assert json.loads((tmp_path / "out/slow/0/reproduce.json").read_text())["seconds"] > spent + 0.05 * (19 - steps[0])
 
 
 def test_killed_it_keeps_others_out_while_its_runs_live_and_goes_on_later(examples, tmp_path):
@@ -233,7 +244,7 @@ def test_killed_it_keeps_others_out_while_its_runs_live_and_goes_on_later(exampl
     time.sleep(0.2)
     assert launch(tmp_path, "--seeds", "1", pace=0.1).wait(timeout=30) == 0
     assert log(tmp_path, "slow", 0) == ["begun afresh", "begun again"]
-    assert results(tmp_path, "slow")["seconds"] > 39 * 0.1
+    assert results(tmp_path, "slow")["seconds"] > 19 * 0.1
 
 
 # ---- what is refused ----------------------------------------------------------------------------------------

@@ -97,7 +97,8 @@ def run(wanted, out, args, lock):
         def report(job, outcome):
             record = job.record()
             why = f": {record['sentence']}" if outcome == ERROR else ""
-            bar.write(f"{outcome:7}  {job.row.name}, seed {job.seed}, {table.seconds(record['seconds'])}{why}")
+            word = "runs" if job.quick and outcome == PASS else outcome
+            bar.write(f"{word:7}  {job.row.name}, seed {job.seed}, {table.seconds(record['seconds'])}{why}")
             write(wanted, out, args.quick)
             if outcome in ended:
                 ended[outcome] += 1
@@ -115,9 +116,10 @@ def write(wanted, out, quick):
     out.mkdir(parents=True, exist_ok=True)
     table.write(out, results)
     for row in rows:
-        for picture in sorted(path for glob in row.pictures for path in (out / row.name / "0").glob(glob)):
+        folder = out / row.name / "0"
+        for picture in (path for glob in row.pictures for path in folder.glob(glob)):
             (out / "figures").mkdir(exist_ok=True)
-            shutil.copyfile(picture, out / "figures" / f"{row.name}-{picture.name}")
+            shutil.copyfile(picture, out / "figures" / "-".join([row.name, *picture.relative_to(folder).parts]))
     return results
 
 

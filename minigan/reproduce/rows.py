@@ -31,7 +31,8 @@ class Row(NamedTuple):
         return (EXAMPLES / self.example).is_file()
 
 
-BASICS, GAMES, IMAGES, EVIDENCE = "The two players", "Games on points", "Images", "The textbook's figures and theorems"
+BASICS, GAMES = "The two players", "Games on points"
+EVIDENCE, IMAGES = "Theorems and figures", "Images"
 
 PLAYED = ("minimax", "non-saturating", "maximum-likelihood", "least-squares", "hinge", "wasserstein", "wgan-gp",
           "wgan-div", "f-gan:kl", "f-gan:pearson")  # fmt: skip
@@ -45,7 +46,9 @@ ROWS = (
     Row("first-ring", BASICS, "01_gan_ring.py", (), 5, 35),
     Row("first-ring-minimax", BASICS, "01_gan_ring.py", ("--game", "minimax"), 5, 35),
     *(_game(game, data) for data in ("ring", "grid") for game in PLAYED),
-    Row("pacgan", GAMES, "06_pacgan.py", (), 5, 35),
+    *(Row(f"pacgan-{data}-{m}", GAMES, "06_pacgan.py", ("--data", data, "--pack", str(m)), 5, 30)
+      for data in ("ring", "grid") for m in (2, 3, 4)),
+    Row("collapse", GAMES, "17_collapse.py", (), 5, 35, ("*/dashboard.png",)),
     Row("textbook", EVIDENCE, "07_textbook_figures.py", (), 1, 5, ("*.png",)),
     Row("optimal-discriminator", EVIDENCE, "08_optimal_discriminator.py", (), 5, 30, ("*.png",)),
     Row("wasserstein-distance", EVIDENCE, "09_wasserstein_distance.py", (), 5, 30, ("*.png",)),
@@ -53,9 +56,10 @@ ROWS = (
     Row("wgan-div", EVIDENCE, "11_wgan_div.py", (), 5, 35, ("*.png",)),
     Row("f-gan", EVIDENCE, "12_f_gan.py", (), 5, 30, ("*.png",)),
     Row("vanishing-gradients", EVIDENCE, "13_vanishing_gradients.py", (), 1, 300, ("*.png",)),
-    Row("dcgan-glyphs", IMAGES, "02_dcgan.py", ("--width", "32"), 1, 200),
+    Row("dcgan-glyphs", IMAGES, "02_dcgan.py", (), 1, 330),
     Row("dcgan-fashion", IMAGES, "02_dcgan.py", ("--data", "fashion-mnist", "--size", "28", "--steps", "4700",
                                                  "--width", "32"), 1, 300),
+    Row("dcgan-features", IMAGES, "18_dcgan_features.py", (), 1, 240),
     Row("conditional", IMAGES, "14_conditional.py", (), 1, 300),
     Row("infogan-glyphs", IMAGES, "15_infogan.py", (), 1, 300),
     Row("infogan-fashion", IMAGES, "15_infogan.py", ("--data", "fashion-mnist"), 1, 300),

@@ -145,7 +145,7 @@ def _prepare(job):
     """Make the folder ready → (whether to resume, seconds already spent)."""
     record, folder = job.record(), job.folder
     broken_off = record.get("outcome") in (STOPPED, RUNNING) or record.get("status", 0) < 0
-    if broken_off and (folder / CHECKPOINT).is_file():
+    if broken_off and any(folder.rglob(CHECKPOINT)):  # of the run, or of one of several that it is made of
         spent = record["seconds"]
         if record["outcome"] == RUNNING:  # nobody was left to write down how long: its newest file tells
             spent += max(0.0, max(path.stat().st_mtime for path in folder.rglob("*")) - record["began"])
