@@ -93,8 +93,8 @@ def judge(fake, args, out):
     classifier = own_classifier(args.data, args.size)
     obeyed = np.mean([classifier.probabilities(images).argmax(1) == y for y, images in enumerate(fake)])
     least = 0.9 * classifier.accuracy
-    held_out = load(args.data, size=args.size, split="test")
-    images, labels = held_out.batch(np.random.default_rng(args.seed + 2), len(fake) * args.judged, labels=True)
+    held_out, count = load(args.data, size=args.size, split="test"), 100 * len(fake)  # about 100 of each class
+    images, labels = held_out.batch(np.random.default_rng(args.seed + 2), count, labels=True)
     real = [images[labels == y] for y in range(len(fake))]
     ratio = np.mean([spread(f) / spread(r) for f, r in zip(fake, real)])
     wanted = f">= {least:.1%} (0.9 of real's {classifier.accuracy:.1%})"
