@@ -16,7 +16,7 @@ other -1. They are formed from l in logarithms, so that a D of 1e-30 still leave
 Expected: by the least-squares line through log10 of each curve, all three fall, all three grow, and so does the noise,
 which is how far the gradients of single batches lie from their mean. The deepest of the falls is over two decades.
 
-    python examples/13_vanishing_gradients.py                   # a few minutes on one core
+    python examples/13_vanishing_gradients.py                   # about five minutes on one core
     python examples/13_vanishing_gradients.py --data glyphs
 
 Look at gradients.png in the run's folder.
