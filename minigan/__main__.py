@@ -61,7 +61,7 @@ def _parser():
     sweep.add_argument("--alarms", type=_count, default=1000, help="seeds for each right op (default 1000)")
     table = commands.add_parser("reproduce", help="run the examples; one table", description=reproducing.HELP, **style)
     table.set_defaults(command=reproduce_command)
-    reproducing.add_arguments(table)
+    reproducing.add_arguments(table, _count)
     return parser
 
 

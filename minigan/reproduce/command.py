@@ -23,20 +23,15 @@ Ctrl-C loses nothing: the same command goes on where it was. The exit status is 
 does not, 2 when one could not be run."""
 
 
-def add_arguments(parser):
-    """The options of the command."""
-
-    def whole(text):
-        if int(text) < 1:
-            raise ValueError
-        return int(text)
-
-    parser.add_argument("names", nargs="*", metavar="NAME", help="rows, beginnings of their names, globs, or all")
-    parser.add_argument("--list", action="store_true", help="show the rows and run nothing")
-    parser.add_argument("--seeds", type=whole, help="run seeds 0 ... SEEDS - 1 of each row (default: see --list)")
-    parser.add_argument("--jobs", type=whole, default=1, help="runs at a time, one thread each if several (default 1)")
-    parser.add_argument("--quick", action="store_true", help="--smoke for each, one seed; goes to DIR/quick")
-    parser.add_argument("--out", default="runs/reproduce", metavar="DIR", help="default %(default)s")
+def add_arguments(parser, count):
+    """The options of the command; count: the type of whole numbers from 1 on."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="rows, beginnings of their names, globs, or all")
+    add("--list", action="store_true", help="show the rows and run nothing")
+    add("--seeds", type=count, help="run seeds 0 ... SEEDS - 1 of each row (default: see --list)")
+    add("--jobs", type=count, default=1, help="runs at a time, one thread each if several (default 1)")
+    add("--quick", action="store_true", help="--smoke for each, one seed; goes to DIR/quick")
+    add("--out", default="runs/reproduce", metavar="DIR", help="default %(default)s")
 
 
 def reproduce(args):

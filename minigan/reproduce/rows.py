@@ -81,6 +81,6 @@ def chosen(patterns):
         near = [row for row in ROWS if row.name.startswith(pattern) or fnmatchcase(row.name, pattern)]
         if not (exact or near):
             close = ", ".join(get_close_matches(pattern, [row.name for row in ROWS], cutoff=0.4)) or ROWS[0].name
-            raise ValueError(f"there is no row called {pattern!r}; close to it: {close} (--list shows all)")
+            raise ValueError(f"there is no row called {pattern!r}; close to it: {close} (reproduce --list shows all)")
         picked += exact or near
     return [row for row in ROWS if row in picked]
