@@ -34,26 +34,27 @@ class Row(NamedTuple):
 BASICS, GAMES = "The two players", "Games on points"
 EVIDENCE, IMAGES = "Theorems and figures", "Images"
 
-PLAYED = ("minimax", "non-saturating", "maximum-likelihood", "least-squares", "hinge", "wasserstein", "wgan-gp",
-          "wgan-div", "f-gan:kl", "f-gan:pearson")  # fmt: skip
+PLAYED = {"minimax": 20, "non-saturating": 20, "maximum-likelihood": 20, "least-squares": 20, "hinge": 20,
+          "f-gan:kl:non-saturating": 20, "f-gan:squared-hellinger:non-saturating": 20,
+          "wasserstein": 20, "wgan-gp": 30, "wgan-div": 30}  # fmt: skip
 
 
-def _game(game, data):
-    return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", ("--game", game, "--data", data), 5, 35)
+def _game(data, game, seconds):
+    return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", ("--game", game, "--data", data), 5, seconds)
 
 
 ROWS = (
-    Row("first-ring", BASICS, "01_gan_ring.py", (), 5, 35),
-    Row("first-ring-minimax", BASICS, "01_gan_ring.py", ("--game", "minimax"), 5, 35),
-    *(_game(game, data) for data in ("ring", "grid") for game in PLAYED),
+    Row("first-ring", BASICS, "01_gan_ring.py", (), 5, 20),
+    Row("first-ring-minimax", BASICS, "01_gan_ring.py", ("--game", "minimax"), 5, 20),
+    *(_game(data, game, seconds) for data in ("ring", "grid") for game, seconds in PLAYED.items()),
     *(Row(f"pacgan-{data}-{m}", GAMES, "06_pacgan.py", ("--data", data, "--pack", str(m)), 5, 30)
       for data in ("ring", "grid") for m in (2, 3, 4)),
     Row("collapse", GAMES, "17_collapse.py", (), 5, 35, ("*/dashboard.png",)),
     Row("textbook", EVIDENCE, "07_textbook_figures.py", (), 1, 5, ("*.png",)),
-    Row("optimal-discriminator", EVIDENCE, "08_optimal_discriminator.py", (), 5, 30, ("*.png",)),
+    Row("optimal-discriminator", EVIDENCE, "08_optimal_discriminator.py", (), 5, 10, ("*.png",)),
     Row("wasserstein-distance", EVIDENCE, "09_wasserstein_distance.py", (), 5, 30, ("*.png",)),
-    Row("wgan-gp-surfaces", EVIDENCE, "10_wgan_gp_surfaces.py", (), 1, 90, ("*.png",)),
-    Row("wgan-div", EVIDENCE, "11_wgan_div.py", (), 5, 35, ("*.png",)),
+    Row("wgan-gp-surfaces", EVIDENCE, "10_wgan_gp_surfaces.py", (), 1, 30, ("*.png",)),
+    Row("wgan-div", EVIDENCE, "11_wgan_div.py", (), 5, 30, ("*.png",)),
     Row("f-gan", EVIDENCE, "12_f_gan.py", (), 5, 30, ("*.png",)),
     Row("vanishing-gradients", EVIDENCE, "13_vanishing_gradients.py", (), 1, 300, ("*.png",)),
     Row("dcgan-glyphs", IMAGES, "02_dcgan.py", (), 1, 330),
