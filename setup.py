@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "minigan/__init__.py").read_text(encoding="utf-8"))[1]
 KERNELS = ["minigan.kernels", *(f"minigan.kernels.{name}" for name in find_packages("kernels"))]
 PACKAGES = [name for name in find_packages(include=["minigan", "minigan.*"]) if not name.startswith("minigan.kernels")]
-TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"]
+NVRTC = ["cuda-bindings>=13", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13", "nvidia-cuda-crt>=13"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", *(f"{name}; platform_system != 'Darwin'" for name in NVRTC)]
 
 setup(
     name="minigan",
@@ -25,7 +26,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=PACKAGES + KERNELS,
     package_dir={"minigan.kernels": "kernels"},
-    package_data={"minigan": ["py.typed"], "minigan.kernels": ["cuda/*.cu", "cuda/*.cuh"]},
+    package_data={"minigan": ["py.typed"], "minigan.kernels": ["cuda/*.cu", "cuda/*.cuh", "emulator/*.h"]},
     install_requires=["numpy>=1.26", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60", "safetensors>=0.7"],
     extras_require={
         "cuda12": ["cupy-cuda12x>=14"],

@@ -17,11 +17,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .source import for_cpu, kernel_names
+from .source import for_cpu, keep_includes
 
 HEADERS = Path(__file__).parent
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
-_FLAGS = ("-std=c++17", "-O1", "-g1", "-w", "-fPIC", "-shared", "-fno-strict-aliasing", "-fno-math-errno")
+_FLAGS = ("-std=c++17", "-O1", "-g1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-strict-aliasing")
 
 
 class EmulatorError(RuntimeError):
@@ -51,26 +51,33 @@ def library(text, name, defines=(), sanitize=False):
     text  from source.assemble, changed or not     name  for messages and the file's name
     """
     program = compiler_or_error()
-    flags = [*_FLAGS, *(SANITIZE if sanitize else ()), *(f"-D{define}" for define in defines)]
-    exports = "\n".join(f"EMULATOR_EXPORT({kernel})" for kernel in kernel_names(text))
-    code = f'#include "tensor_core.h"\n{for_cpu(text)}\n#line 1 "exports"\n{exports}\n'
-    digest = hashlib.sha256("\0".join([code, program, *flags]).encode() + _headers()).hexdigest()[:16]
+    flags = [*_FLAGS, *(SANITIZE if sanitize else ()), "-DMINIGAN_EMULATOR", *(f"-D{define}" for define in defines)]
+    digest = hashlib.sha256("\0".join([text, program, *flags]).encode() + _headers()).hexdigest()[:16]
     target = folder() / f"{name}-{digest}.so"
     if not target.exists():
         handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
         os.close(handle)
-        command = [program, "-x", "c++", *flags, "-I", str(HEADERS), "-", "-o", part]
-        done = subprocess.run(command, input=code, text=True, capture_output=True, check=False)
-        if done.returncode:
+        try:
+            expanded = _run(name, [program, "-x", "c++", *flags, "-E", "-"], keep_includes(text))
+            code = '#include "tensor_core.h"\n' + for_cpu(expanded)
+            _run(name, [program, "-x", "c++", *flags, "-I", str(HEADERS), "-", "-o", part], code)
+            os.replace(part, target)
+        except EmulatorError:
             os.unlink(part)
-            raise EmulatorError(f"emulator: {name} does not compile:\n{done.stderr.strip()}")
-        os.replace(part, target)
+            raise
     return target
+
+
+def _run(name, command, text):
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise EmulatorError(f"emulator: {name} does not compile:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 @functools.cache
 def _headers():
-    return b"".join(path.read_bytes() for path in sorted(HEADERS.glob("*.h")))
+    return b"".join(path.read_bytes() for path in sorted(HEADERS.glob("*.h"))) + (HEADERS / "source.py").read_bytes()
 
 
 @functools.cache

@@ -5,11 +5,10 @@
 //
 // Stands on warp.h.  Read tensor_core.h next.
 #pragma once
-#include <cmath>
+#include <math.h>
 #include <type_traits>
 #include "warp.h"
 
-#define MINIGAN_EMULATOR 1
 #define __global__
 #define __device__
 #define __host__
@@ -119,9 +118,12 @@ template <class... P, void (*kernel)(P...)> struct Launcher<kernel> {
 
 }  // namespace emulator
 
-#define EMULATOR_EXPORT(kernel)                                                                             \
-    extern "C" const char* emulator_signature_##kernel() { return emulator::Launcher<kernel>::signature(); }    \
-    extern "C" const char* emulator_launch_##kernel(void** values, const unsigned* grid, const unsigned* size,  \
-                                                    size_t shared, unsigned seed) {                            \
-        return emulator::Launcher<kernel>::launch(values, grid, size, shared, seed);                           \
+// A kernel may be called as a function of the C library is (`advance` is one): only these names are seen from outside.
+#define EMULATOR_SEEN extern "C" __attribute__((visibility("default")))
+#define EMULATOR_NAMES(names) EMULATOR_SEEN const char* emulator_names() { return names; }
+#define EMULATOR_EXPORT(kernel)                                                                              \
+    EMULATOR_SEEN const char* emulator_signature_##kernel() { return emulator::Launcher<kernel>::signature(); } \
+    EMULATOR_SEEN const char* emulator_launch_##kernel(void** values, const unsigned* grid, const unsigned* size, \
+                                                       size_t shared, unsigned seed) {                        \
+        return emulator::Launcher<kernel>::launch(values, grid, size, shared, seed);                            \
     }

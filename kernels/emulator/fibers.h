@@ -1,9 +1,9 @@
 // One block of CUDA threads on one CPU thread.
 //
-// Every CUDA thread is a fiber: a stack of its own and the point where it stopped. The scheduler runs one thread until it
-// has to wait (at a barrier, for the other lanes of its warp) or returns, then the next, in an order that the seed
-// shuffles anew after every barrier. A kernel that lacks a barrier gives wrong numbers under almost any such order. When
-// nobody can go on, the threads do not agree on where to meet: that is reported, with the lines where they wait.
+// Every CUDA thread is a fiber: a stack of its own and the point where it stopped. The scheduler runs one thread until
+// it has to wait (at a barrier, for the other lanes of its warp) or returns, then the next, in an order that the seed
+// shuffles anew after every barrier. A kernel that lacks a barrier gives wrong numbers under almost any such order.
+// When nobody can go on, the threads do not agree on where to meet: that is reported, with the lines where they wait.
 //
 // Stands on the C library.  Read warp.h next.
 #pragma once
@@ -173,7 +173,8 @@ inline void shuffle(std::vector<int>& items) {
 inline void describe(char* text, size_t size, const Thread& t) {
     int n = snprintf(text, size, "thread (%u, %u, %u) ", t.index.x, t.index.y, t.index.z);
     if (t.state == DONE) snprintf(text + n, size - n, "has returned");
-    if (t.state == AT_BARRIER) snprintf(text + n, size - n, "waits at __syncthreads(), %s:%d", t.site.file, t.site.line);
+    if (t.state == AT_BARRIER)
+        snprintf(text + n, size - n, "waits at __syncthreads(), %s:%d", t.site.file, t.site.line);
     if (t.state == IN_WARP)
         snprintf(text + n, size - n, "waits for lanes 0x%08x, %s:%d", t.mask, t.site.file, t.site.line);
 }

@@ -4,13 +4,14 @@ Stands on build.py and NumPy. Read fibers.h next.
 """
 
 import ctypes
+import os
 import threading
 from pathlib import Path
 
 import numpy as np
 
 from .build import EmulatorError, library
-from .source import assemble, kernel_names
+from .source import assemble
 
 THREADS = 1024  # the most that a block may have
 _one_launch = threading.Lock()  # a library runs one block at a time
@@ -22,22 +23,24 @@ class Module:
     path      the .cu file
     defines   macros: ["REAL=float", ...]
     seed      of the order in which threads and blocks run; 0: as they are numbered
-    sanitize  with the address and undefined-behaviour sanitizers; Python itself must then run under
-              `python -m minigan.kernels.emulator sanitize ...`
+    sanitize  with the address and undefined-behaviour sanitizers, in a Python that was started by
+              `python -m minigan.kernels.emulator sanitize ...`; None: if it was
     text      the source instead of the file's own, from source.assemble: to run a changed kernel
     """
 
-    def __init__(self, path, defines=(), *, seed=0, sanitize=False, text=None):
+    def __init__(self, path, defines=(), *, seed=0, sanitize=None, text=None):
         self.name, self.seed = Path(path).name, seed
+        if sanitize is None:
+            sanitize = os.environ.get("MINIGAN_SANITIZE") == "1"
         self.text = assemble(path) if text is None else text
-        self.kernels = kernel_names(self.text)
         self._build = lambda: library(self.text, Path(path).stem, defines, sanitize)
-        self._library, self._signatures = None, {}
+        self._library, self._signatures, self.kernels = None, {}, []
 
     def load(self):
         """Compile and load the library now; launch would, at the first call → self."""
         if self._library is None:
             self._library = ctypes.CDLL(str(self._build()))
+            self.kernels = _text(self._library.emulator_names).split()
         return self
 
     def launch(self, name, grid, block, args, shared=0):
@@ -56,26 +59,28 @@ class Module:
         if min(*grid, *block) < 1 or block[0] * block[1] * block[2] > THREADS:
             raise EmulatorError(f"{name}: wants a grid of blocks of 1 to {THREADS} threads, got {grid} and {block}")
         pointers = (ctypes.c_void_p * max(1, len(values)))(*(ctypes.addressof(value) for value in values))
-        run = getattr(self._library, f"emulator_launch_{name}")
-        run.restype = ctypes.c_char_p
-        size = ctypes.c_uint * 3
+        run, size = getattr(self._library, f"emulator_launch_{name}"), ctypes.c_uint * 3
         with _one_launch:
-            problem = run(pointers, size(*grid), size(*block), ctypes.c_size_t(shared), ctypes.c_uint(self.seed))
+            sizes = size(*grid), size(*block), ctypes.c_size_t(shared), ctypes.c_uint(self.seed)
+            problem = _text(run, pointers, *sizes)
         if problem:
-            raise EmulatorError(f"{name}, {problem.decode()}")
+            raise EmulatorError(f"{name}, {problem}")
 
     def _values(self, name, args):
         """The arguments as C values of the types that the kernel declares."""
         if name not in self.kernels:
             raise EmulatorError(f"{self.name} has no kernel {name!r}; it has {', '.join(self.kernels) or 'none'}")
         if name not in self._signatures:
-            function = getattr(self._library, f"emulator_signature_{name}")
-            function.restype = ctypes.c_char_p
-            self._signatures[name] = function().decode().split()
+            self._signatures[name] = _text(getattr(self._library, f"emulator_signature_{name}")).split()
         kinds = self._signatures[name]
         if len(args) != len(kinds):
             raise EmulatorError(f"{name}: takes {len(kinds)} arguments, got {len(args)}")
         return [_value(f"{name}: argument {i}", kind, arg) for i, (kind, arg) in enumerate(zip(kinds, args))]
+
+
+def _text(function, *args):
+    function.restype = ctypes.c_char_p
+    return function(*args).decode()
 
 
 _NUMBERS = {

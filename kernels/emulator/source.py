@@ -1,7 +1,8 @@
 """From a .cu file to one text: what it includes stands in it, and every line still knows its file and number.
 
-One text is what the device's compiler takes and what a cache can be keyed by. For the CPU, two things that C++ cannot
-express are spelled out: shared memory starts every block as NaN, and its dynamic part has the size of the launch.
+One text is what the device's compiler takes and what a cache can be keyed by. For the CPU, what C++ cannot express is
+spelled out once the preprocessor has expanded the macros: shared memory starts every block as NaN, its dynamic part has
+the size of the launch, and every kernel can be found by its name.
 
 Stands on nothing. Read build.py next.
 """
@@ -10,6 +11,7 @@ import re
 from pathlib import Path
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*$', re.M)
+_SYSTEM = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*$", re.M)
 _KERNEL = re.compile(r"__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\([^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(")
 _SHARED = re.compile(r"(extern\s+)?__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w:]+(?:\s+\w+)*?)\s+(\w[^;(]*);")
 
@@ -29,13 +31,13 @@ def assemble(path, _seen=None):
     return f'#line 1 "{path.name}"\n' + _INCLUDE.sub(put_in, text)
 
 
-def kernel_names(text):
-    """The names of the kernels in a text that can be launched by name: those that are no templates."""
-    return [m[1] for m in _KERNEL.finditer(text) if not re.search(r"template\s*<[^;{}]*>\s*$", text[: m.start()])]
+def keep_includes(text):
+    """The text with its #include <...> hidden from a preprocessor, and CUDA's own left out."""
+    return _SYSTEM.sub(lambda m: "" if m[1].startswith("cuda") else f"#pragma emulator include <{m[1]}>", text)
 
 
 def for_cpu(text):
-    """The text with its shared memory spelled out for the CPU, on the same lines."""
+    """A preprocessed text with its shared memory and kernels spelled out for the CPU, line by line as before."""
 
     def spell(match):
         external, kind, declared = match[1], match[2], match[3]
@@ -44,4 +46,7 @@ def for_cpu(text):
             return " ".join(f"{kind}* {name} = ({kind}*)emulator::dynamic_shared();" for name in names)
         return match[0] + "".join(f" emulator::fresh(&{name}, sizeof {name});" for name in names)
 
-    return _SHARED.sub(spell, text)
+    names = [m[1] for m in _KERNEL.finditer(text) if not re.search(r"template\s*<[^;{}]*>\s*$", text[: m.start()])]
+    exports = "\n".join(f"EMULATOR_EXPORT({name})" for name in names)
+    text = _SHARED.sub(spell, text).replace("#pragma emulator include", "#include")
+    return f'{text}\n#line 1 "exports"\n{exports}\nEMULATOR_NAMES("{" ".join(names)}")\n'

@@ -21,7 +21,8 @@ inline void wait(State state, const char* file, int line) {
 inline int lane() { return self->number & 31; }
 
 // together(parts, mask), once, when all lanes of the mask have come to this line; parts[lane] is what the lane offers.
-template <class Together> void warp_together(unsigned mask, void* offer, const char* file, int line, Together together) {
+template <class Together>
+void warp_together(unsigned mask, void* offer, const char* file, int line, Together together) {
     int first = self->number & ~31, lanes = threads.size() - first < 32 ? (int)threads.size() - first : 32;
     if (lanes < 32) mask &= (1u << lanes) - 1;
     if (!(mask >> lane() & 1)) fault("%s:%d: lane %d is not in its own mask 0x%08x", file, line, lane(), mask);
@@ -42,7 +43,8 @@ template <class Together> void warp_together(unsigned mask, void* offer, const c
 template <class T, class Source>
 T shuffle_lanes(unsigned mask, T value, int width, const char* file, int line, Source source) {
     int base = lane() & ~(width - 1), from = source(lane() - base);
-    struct Offer { T value, result; int from; } offer = {value, value, from < 0 || from >= width ? lane() : base + from};
+    bool outside = from < 0 || from >= width;
+    struct Offer { T value, result; int from; } offer = {value, value, outside ? lane() : base + from};
     warp_together(mask, &offer, file, line, [=](void** parts, unsigned together) {
         for (int i = 0; i < 32; i++) {
             if (!(together >> i & 1)) continue;
@@ -77,7 +79,7 @@ inline void* dynamic_shared() {
 // An asynchronous copy of `bytes` of which `size` are read and the rest are zeros; it lands in await_copies.
 inline void copy_later(void* to, const void* from, int bytes, int size, SITE_HERE) {
     if ((uintptr_t)to % bytes || (size && (uintptr_t)from % bytes))
-        fault("%s:%d: an asynchronous copy of %d bytes wants addresses that are multiples of %d", file, line, bytes, bytes);
+        fault("%s:%d: an asynchronous copy of %d bytes wants addresses that it divides", file, line, bytes);
     self->copies.push_back({to, from, bytes, size, self->groups});
 }
 

@@ -1,0 +1,25 @@
+"""The kernels in CUDA C++, for CuPy arrays on a GPU and for NumPy arrays in the emulator.
+
+    maps.cuh           index maps: where the numbers of a matrix lie that was never stored
+    tile.cuh           the tiled product;  tensor_tile.cuh the same on tensor cores;  ptx.cuh all inline assembly
+    gemm.cu            matrix products;  conv2d.cu, conv_transpose2d.cu, conv2d_weight.cu the conv triangle
+    batch_norm.cu, elementwise.cu, optim.cu, random.cu, reduce.cu
+    *.py               launchers: the same names as ../reference.py, one grid and argument list for GPU and emulator
+    compile.py         NVRTC's options;  device.py CuPy
+
+Each kernel has a plain version, which is the definition moved over, and versions with one idea more each. Compiled for
+all architectures and run in the emulator; not yet measured on a GPU.
+
+Twins: ../reference.py, the same names. Read gemm.cu first.
+"""
+
+from .conv import conv2d, conv2d_weight, conv_transpose2d
+from .elementwise import add, leaky_relu, leaky_relu_backward, linear, linear_backward
+from .matmul import matmul
+from .norm import batch_norm, batch_norm_backward, batch_norm_moments
+from .optim import adam, rmsprop, sgd
+
+__all__ = [
+    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
+    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "rmsprop", "sgd",
+]  # fmt: skip

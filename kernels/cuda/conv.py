@@ -1,0 +1,47 @@
+"""The conv triangle on a GPU: three launchers, one plan.
+
+Twins: ../reference.py, the same names.  Stands on product.py.  Read conv2d.cu next.
+"""
+
+from .backends import backend_of
+from .product import Product, choose, multiply
+
+
+def conv2d(x, w, *, stride, padding, version=None):
+    """y[n,i,j,k] = Σ_{r,t,c} x[n, i·s+r-p, j·s+t-p, c] · w[r,t,c,k]"""
+    backend = backend_of(x, w)
+    (n, height, width, channels), (kh, kw, _, filters) = x.shape, w.shape
+    rows, columns = ((size + 2 * p - k) // s + 1 for size, p, k, s in zip((height, width), padding, (kh, kw), stride))
+    y = backend.empty((n, rows, columns, filters), x.dtype)
+    shape = n, height, width, channels, rows, columns, filters, kh, kw, *stride, *padding
+    product = Product(n * rows * columns, filters, kh * kw * channels)
+    return _run(backend, "conv2d", (x, w), shape, y, product, version)
+
+
+def conv2d_weight(x, g, *, kernel_size, stride, padding, version=None):
+    """y[r,t,c,k] = Σ_{n,i,j} x[n, i·s+r-p, j·s+t-p, c] · g[n,i,j,k]"""
+    backend = backend_of(x, g)
+    (n, height, width, channels), (_, rows, columns, filters) = x.shape, g.shape
+    y = backend.empty((*kernel_size, channels, filters), x.dtype)
+    shape = n, height, width, channels, rows, columns, filters, *kernel_size, *stride, *padding
+    taps = kernel_size[0] * kernel_size[1] * channels
+    product = Product(taps, filters, n * rows * columns, along=(False, False))
+    return _run(backend, "conv2d_weight", (x, g), shape, y, product, version)
+
+
+def conv_transpose2d(x, w, *, stride, padding, size, version=None):
+    """y[n, i·s+r-p, j·s+t-p, c] = Σ x[n,i,j,k] · w[r,t,c,k] over all i, j, r, t that land there"""
+    backend = backend_of(x, w)
+    (n, rows, columns, filters), (kh, kw, channels, _) = x.shape, w.shape
+    y = backend.empty((n, *size, channels), x.dtype)
+    shape = n, *size, channels, rows, columns, filters, kh, kw, *stride, *padding
+    down, across = (min(s, pixels) for s, pixels in zip(stride, size))  # phases
+    pixels = n * -(-size[0] // stride[0]) * -(-size[1] // stride[1])
+    depth = -(-kh // stride[0]) * -(-kw // stride[1]) * filters
+    product = Product(pixels, channels, depth, down * across, along=(True, True))
+    return _run(backend, "conv_transpose2d", (x, w), shape, y, product, version)
+
+
+def _run(backend, name, arrays, shape, y, product, version):
+    arrays = [backend.xp.ascontiguousarray(array) for array in arrays]
+    return multiply(backend, name, name, arrays, shape, y, product, choose(backend, y.dtype, version))

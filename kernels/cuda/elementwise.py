@@ -1,0 +1,62 @@
+"""Elementwise kernels on a GPU, and the linear layer.
+
+Twins: ../reference.py, the same names.  Stands on backends.py, matmul.py and norm.py. Read elementwise.cu next.
+"""
+
+import numpy as np
+
+from .backends import add_parts, backend_of, blocks, int32
+from .matmul import matmul
+from .norm import LANES, LINES, columns_grid
+
+
+def add(a, b):
+    """a + b, of one shape"""
+    return _each("add", a, b)
+
+
+def leaky_relu(x, *, slope):
+    """x where x > 0, else slope · x"""
+    return _each("leaky_relu", x, slope=slope)
+
+
+def leaky_relu_backward(gy, x, *, slope):
+    """gy where x > 0, else slope · gy"""
+    return _each("leaky_relu_backward", gy, x, slope=slope)
+
+
+def linear(x, w, b, *, slope):
+    """leaky_relu(x · w + b)"""
+    backend = backend_of(x, w, b)
+    y = matmul(x, w)
+    args = [y, backend.xp.ascontiguousarray(b), *int32("linear", *y.shape), y.dtype.type(slope)]
+    backend.run("elementwise", "bias_leaky_relu", columns_grid(backend, *y.shape), (LANES, LINES), args, y.dtype)
+    return y
+
+
+def linear_backward(gy, y, x, w, *, slope, needs):
+    """(gx, gw, gb): see ../reference.py:linear_backward"""
+    h = leaky_relu_backward(gy, y, slope=slope)
+    return matmul(h, w.T) if needs[0] else None, matmul(x.T, h) if needs[1] else None, column_sums(h)
+
+
+def column_sums(x):
+    """y[c] = Σ_m x[m, c]"""
+    backend = backend_of(x)
+    grid = columns_grid(backend, *x.shape)
+    parts, y = backend.empty((grid[1], x.shape[1]), x.dtype), backend.empty(x.shape[1:], x.dtype)
+    backend.run("reduce", "column_sums", grid, (LANES, LINES), [x, parts, *int32("column_sums", *x.shape)], x.dtype)
+    add_parts(backend, parts, y)
+    return y
+
+
+def _each(kernel, *arrays, **options):
+    backend = backend_of(*arrays)
+    arrays = [backend.xp.ascontiguousarray(array) for array in arrays]
+    x = arrays[0]
+    y = backend.empty(x.shape, x.dtype)
+    if x.size:
+        args = [*arrays, y, np.int64(x.size), *(x.dtype.type(value) for value in options.values())]
+        grid = min(blocks(x.size * x.itemsize, 16 * 256), 32 * backend.processors)
+        backend.run("elementwise", kernel, (grid,), (256,), args, x.dtype)
+    return y

@@ -1,0 +1,60 @@
+// Optimiser steps: one launch for all parameters, each number read and written once.
+//
+// 1. Formulas   sgd      b ← μ·b + g,  p ← p - lr·b
+//               rmsprop  v ← α·v + (1-α)·g²,  p ← p - lr·g / (sqrt(v) + ε)
+//               adam     m ← β₁·m + (1-β₁)·g,  v ← β₂·v + (1-β₂)·g²,
+//                        p ← p - lr·m̂ / (sqrt(v̂) + ε),  m̂ = m/(1-β₁ᵗ),  v̂ = v/(1-β₂ᵗ)
+// 2. Index map  a table says where the numbers lie: a row for each parameter, with the addresses of p, g and its states
+//               and how many they are. blockIdx.y picks the row, the blocks along x share its numbers.
+//
+// t is read from the device's memory and counted there (tick): a step that has been captured as a CUDA graph can be
+// replayed, and still corrects its bias for the right t.
+//
+// Twins: ../reference.py, the same names.  Stands on maps.cuh.  Read random.cu next.
+#include "maps.cuh"
+
+typedef unsigned long long Address;
+
+template <int STATES, class F> __device__ void each_number(const Address* table, F f) {
+    const Address* row = table + blockIdx.y * (STATES + 3);
+    real* p = (real*)row[0];
+    const real* g = (const real*)row[1];
+    long long count = row[STATES + 2];
+    for (long long i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        if constexpr (STATES == 1) f(p[i], g[i], ((real*)row[2])[i]);
+        else f(p[i], g[i], ((real*)row[2])[i], ((real*)row[3])[i]);
+    }
+}
+
+extern "C" __global__ void sgd(const Address* table, real lr, real momentum) {
+    each_number<1>(table, [=](real& p, real g, real& b) {
+        b = momentum * b + g;
+        p -= lr * b;
+    });
+}
+
+extern "C" __global__ void rmsprop(const Address* table, real lr, real alpha, real rest, real eps) {
+    each_number<1>(table, [=](real& p, real g, real& v) {
+        v = alpha * v + rest * g * g;
+        p -= lr * g / (sqrt(v) + eps);
+    });
+}
+
+// rest1 = 1 - beta1 and rest2 = 1 - beta2, taken where they are exact.
+extern "C" __global__ void adam(const Address* table, const long long* step, double lr, double beta1, double beta2,
+                                real rest1, real rest2, real eps) {
+    __shared__ real corrected[2];
+    if (threadIdx.x == 0) {
+        corrected[0] = lr / (1 - pow(beta1, (double)*step));
+        corrected[1] = 1 / sqrt(1 - pow(beta2, (double)*step));
+    }
+    __syncthreads();
+    real rate = corrected[0], root = corrected[1], b1 = beta1, b2 = beta2;
+    each_number<2>(table, [=](real& p, real g, real& m, real& v) {
+        m = b1 * m + rest1 * g;
+        v = b2 * v + rest2 * g * g;
+        p -= rate * m / (sqrt(v) * root + eps);
+    });
+}
+
+extern "C" __global__ void tick(long long* step) { ++*step; }

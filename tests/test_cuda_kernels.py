@@ -1,0 +1,253 @@
+"""The CUDA kernels, run on the CPU by the emulator, against their definition.
+
+The checks are those of test_kernels.py, run on another backend. What is tensor cores' own has a bound of its own: TF32
+rounds both factors of every product to 11 bits, so that a sum may be off by (2·2⁻¹¹ + (L + 2)·2⁻²⁴)·Σ|a·b|.
+
+Every case draws a seed for the order in which threads and blocks run: the result must not depend on it.
+"""
+
+import numpy as np
+import pytest
+import test_kernels as on_cpu
+from hypothesis import given
+from hypothesis import strategies as st
+from test_kernels import pairs, wide
+
+from minigan import kernels
+from minigan.kernels import cuda, emulator, reference
+from minigan.kernels.cuda import backends, random
+from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases, layouts, norm_cases
+
+NO_COMPILER = "the emulator needs a C++ compiler: apt install g++"
+pytestmark = pytest.mark.skipif(emulator.compiler() is None, reason=NO_COMPILER)
+
+versions = st.sampled_from([("plain", np.float32), ("tiled", np.float32), ("tensor", np.float32)] * 2 + [
+    ("plain", np.float64), ("tiled", np.float64),
+])  # fmt: skip
+dtypes = on_cpu.dtypes
+SIZES = {"max_kernel": 4, "max_outputs": 6, "max_channels": 36, "max_batch": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """All libraries, two compilers at a time."""
+    backends.emulated.prepare()
+
+
+@pytest.fixture(autouse=True)
+def on_cuda(monkeypatch):
+    """test_kernels.py's checks, of these kernels; float32 with all its bits where nothing else is asked for."""
+    monkeypatch.setattr(on_cpu, "cpu", cuda)
+    monkeypatch.setenv("MINIGAN_TF32", "0")
+
+
+def shuffled(data):
+    backends.emulated.seed = data.draw(st.integers(0, 2**31), label="seed")
+
+
+def within(version, got, want, scale, terms):
+    """As test_kernels.within; tensor cores also round what they multiply."""
+    u = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}[got.dtype]
+    bound = ((terms + 2) * (u + 2.0**-53) + (2 * 2.0**-11 + 2.0**-22) * (version == "tensor")) * scale + 1e-37
+    assert got.shape == want.shape
+    worst = np.unravel_index(np.argmax(np.abs(got - want) / bound), want.shape)
+    assert (np.abs(got - want) <= bound).all(), f"{version}: got {got[worst]} at {worst}, wants {want[worst]}"
+
+
+def sum_of_products(name, version, a, b, terms, **options):
+    got = getattr(cuda, name)(a, b, version=version, **options)
+    definition = getattr(reference, name)
+    scale = definition(*wide(abs(a), abs(b)), **options)
+    within(version, got, definition(*wide(a, b), **options), scale, terms)
+
+
+# ------------------------------------------------------------------------------------------ the conv triangle
+
+
+@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions, st.data())
+def test_conv2d(case, version, data):
+    shuffled(data)
+    version, dtype = version
+    x, w = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
+    sum_of_products("conv2d", version, x, w, w[..., 0].size, **pairs(case.options))
+
+
+@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions, st.data())
+def test_conv2d_weight(case, version, data):
+    shuffled(data)
+    version, dtype = version
+    x, w = case.arrays
+    options = pairs(case.options)
+    g = data.draw(arrays(reference.conv2d(x, w, **options).shape))
+    x, g = (data.draw(layouts(a.astype(dtype))) for a in (x, g))
+    sum_of_products("conv2d_weight", version, x, g, g[..., 0].size, kernel_size=w.shape[:2], **options)
+
+
+@given(
+    st.one_of(conv_transpose_cases(), conv_transpose_cases(max_inputs=5, max_channels=36)),
+    versions,
+    st.data(),
+)
+def test_conv_transpose2d(case, version, data):
+    shuffled(data)
+    version, dtype = version
+    x, w = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
+    stride, padding, size = kernels.shapes.conv_transpose2d(x.shape, w.shape, **case.options)
+    sum_of_products("conv_transpose2d", version, x, w, w[:, :, 0].size, stride=stride, padding=padding, size=size)
+
+
+DCGAN = [  # images, height, channels in and out of a stride-2 convolution with a 4 x 4 window and padding 1
+    (2, 16, 1, 64),
+    (1, 16, 3, 36),
+    (2, 8, 64, 128),
+    (3, 4, 128, 72),
+]
+
+
+@pytest.mark.parametrize("n, size, channels, filters", DCGAN)
+def test_the_layers_of_dcgan_on_tensor_cores(n, size, channels, filters, rng):
+    """16-byte copies, large tiles, sums that several blocks share."""
+    x = rng.normal(size=(n, size, size, channels)).astype(np.float32)
+    w = rng.normal(size=(4, 4, channels, filters)).astype(np.float32)
+    g = rng.normal(size=(n, size // 2, size // 2, filters)).astype(np.float32)
+    options = {"stride": (2, 2), "padding": (1, 1)}
+    for seed in range(2):
+        backends.emulated.seed = seed
+        sum_of_products("conv2d", "tensor", x, w, 16 * channels, **options)
+        sum_of_products("conv_transpose2d", "tensor", g, w, 16 * filters, size=(size, size), **options)
+        sum_of_products("conv2d_weight", "tensor", x, g, g[..., 0].size, kernel_size=(4, 4), **options)
+
+
+@pytest.mark.parametrize("version", ["plain", "tiled", "tensor"])
+def test_nan_spreads_exactly_as_far_as_its_windows(version, rng):
+    x, w = rng.normal(size=(2, 7, 6, 8)).astype(np.float32), rng.normal(size=(3, 2, 8, 20)).astype(np.float32)
+    x[1, 3, 2, 5] = np.nan
+    options = {"stride": (2, 1), "padding": (1, 1)}
+    got, want = cuda.conv2d(x, w, version=version, **options), reference.conv2d(x, w, **options)
+    assert (np.isnan(got) == np.isnan(want)).all()
+
+
+def test_the_order_of_the_threads_changes_no_bit(rng):
+    x, g = rng.normal(size=(4, 12, 12, 8)).astype(np.float32), rng.normal(size=(4, 6, 6, 24)).astype(np.float32)
+    options = {"kernel_size": (4, 4), "stride": (2, 2), "padding": (1, 1), "version": "tensor"}
+    results = []
+    for seed in (0, 1, 2):
+        backends.emulated.seed = seed
+        results.append((cuda.conv2d_weight(x, g, **options), cuda.batch_norm_moments(x)))
+    assert all((a == b).all() for other in results[1:] for a, b in zip(results[0], other))
+
+
+# ------------------------------------------------------------------------- matrix product, elementwise, linear
+
+
+@given(st.tuples(*[st.integers(1, 70)] * 3), st.sampled_from([(), (2,), (3, 1)]), versions, st.data())
+def test_matmul(sizes, batch, version, data):
+    shuffled(data)
+    (m, k, n), (version, dtype) = sizes, version
+    a = data.draw(layouts(data.draw(arrays((*batch, m, k), dtype))))
+    b = data.draw(layouts(data.draw(arrays((k, n), dtype))))
+    sum_of_products("matmul", version, a, b, k)
+
+
+@pytest.mark.parametrize("transposed", ["neither", "a", "b", "both"])
+@pytest.mark.parametrize("m, k, n", [(64, 100, 132), (257, 65, 129), (1, 300, 1)])
+def test_matmul_of_transposes_on_tensor_cores(m, k, n, transposed, rng):
+    a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
+    if transposed in ("a", "both"):
+        a = np.ascontiguousarray(a.T).T
+    if transposed in ("b", "both"):
+        b = np.ascontiguousarray(b.T).T
+    sum_of_products("matmul", "tensor", a, b, k)
+
+
+SHARED = ["test_linear", "test_leaky_relu", "test_add", "test_leaky_relu_of_special_values"]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_elementwise(name):
+    getattr(on_cpu, name)()
+
+
+@given(norm_cases(max_side=6, max_channels=40), dtypes, st.sampled_from([1.0, 0.2, 0.0]), st.data())
+def test_batch_norm(case, dtype, slope, data):
+    shuffled(data)
+    x, gamma, beta = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
+    gy = data.draw(layouts(data.draw(arrays(x.shape, dtype))))
+    on_cpu.check_batch_norm(x, gamma, beta, gy, case.options["eps"], slope)
+
+
+@pytest.mark.parametrize("shape", [(5, 17, 13, 33), (600, 64)])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_batch_norm_of_large_images(shape, offset, rng):
+    on_cpu.test_batch_norm_of_large_images(shape, offset, rng)
+
+
+def test_the_variance_does_not_cancel(rng):
+    on_cpu.test_the_variance_does_not_cancel(rng)
+
+
+# -------------------------------------------------------------------------------------------------- optimisers
+
+
+@pytest.mark.parametrize("name", on_cpu.STEPS)
+def test_optimiser_steps(name):
+    on_cpu.test_optimiser_steps(name=name)
+
+
+def test_adam_counts_on_the_device(rng):
+    """A captured step has no argument to change: t lies in memory, and tick moves it on."""
+    options = {"lr": 0.01, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
+    p, m, v = (rng.normal(size=300).astype(np.float32) for _ in range(3))
+    v = v**2
+    here, there = [[p.copy()], [m.copy()], [v.copy()]], [[p.copy()], [m.copy()], [v.copy()]]
+    step = np.zeros(1, np.int64)
+    for t in (1, 2, 3):
+        g = [rng.normal(size=300).astype(np.float32)]
+        cuda.optim.tick(step)
+        cuda.adam(there[0], g, there[1], there[2], step=step, **options)
+        cuda.adam(here[0], g, here[1], here[2], step=t, **options)
+    assert step[0] == 3 and all((a[0] == b[0]).all() for a, b in zip(here, there))
+
+
+# ---------------------------------------------------------------------------------------------- random numbers
+
+KNOWN = [  # counter, key, result: the known answers that Random123 publishes for philox4x32-10
+    ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+
+
+@pytest.mark.parametrize("counter, key, result", KNOWN)
+def test_philox_gives_the_known_answers(counter, key, result):
+    state = np.array([*key, *counter], np.uint32).view(np.uint64)
+    assert random.bits(state, 4).tolist() == result
+
+
+def test_random_numbers_do_not_depend_on_how_they_are_drawn():
+    state = random.generator(3, like=np.zeros(0))
+    whole = random.normal(state, (40, 100))
+    state = random.generator(3, like=np.zeros(0))
+    parts = [random.normal(state, (20, 100)) for _ in range(2)]
+    assert (np.concatenate(parts) == whole).all()
+    assert not (random.normal(state, (20, 100)) == parts[1]).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_random_numbers_have_their_distribution(dtype):
+    """Four moments within 5 standard errors, and no draw that Kolmogorov and Smirnov find odd at 1e-6."""
+    state, n = random.generator(11, like=np.zeros(0)), 40_001
+    u, z = random.uniform(state, n, dtype), random.normal(state, n, dtype)
+    assert u.dtype == z.dtype == dtype and u.min() >= 0 and u.max() < 1
+    assert np.abs(np.sort(u) - (np.arange(n) + 0.5) / n).max() < 2.7 / np.sqrt(n)
+    for power, mean, deviation in ((1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)):
+        assert abs((z.astype(np.float64) ** power).mean() - mean) < 5 * deviation / np.sqrt(n)
+    assert abs(np.corrcoef(z[:-1], z[1:])[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_every_kernel_exists_here_too():
+    assert set(kernels.__all__) <= set(dir(cuda))
