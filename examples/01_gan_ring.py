@@ -52,7 +52,7 @@ def train(args):
     betas = (args.beta1, args.beta2)
     opt_G, opt_D = Adam(G.parameters(), args.lr, betas), Adam(D.parameters(), args.lr, betas)
     g_loss = GAMES[args.game]
-    watch = Watch(G=G, D=D, every=50)  # looks at every 50th step, and raises the alarm when G collapses
+    watch = Watch(G=G, D=D, every=100)  # looks at every 100th step, and raises the alarm when G collapses
 
     def noise(n):
         return mg.tensor(rng.standard_normal((n, LATENT), dtype=np.float32))

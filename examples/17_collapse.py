@@ -53,7 +53,7 @@ def play(out, betas, args):
     batches = Batches(lambda rng, n: ring(rng, n, sigma=SIGMA), args.batch, np.random.default_rng(args.seed + 1))
     G, D = mlp([2, 128, 128, 128, 2], rng), mlp([2, 128, 128, 128, 1], rng, lambda: LeakyReLU(0.2))
     opt_G, opt_D = Adam(G.parameters(), args.lr, betas), Adam(D.parameters(), args.lr, betas)
-    watch = Watch(G=G, D=D, every=50)
+    watch = Watch(G=G, D=D, every=100)
 
     def noise(n):
         return mg.tensor(rng.standard_normal((n, 2), dtype=np.float32))

@@ -1,11 +1,11 @@
 """Watch: how a GAN's training goes, measured while it goes on.
 
-    watch = Watch(G=G, D=D, every=50)
+    watch = Watch(G=G, D=D, every=100)
 
     watch.step(opt_D, loss, mg.grad(loss, D.parameters()))    # opt_D.step(...), measured
     watch.samples(real, fake, l_real, l_fake)                 # in D's step: a batch of both, and D's logits
 
-    run.log(t, watch.look(t, seen))                           # every 50th step has more figures, and perhaps an alarm
+    run.log(t, watch.look(t, seen))                           # every 100th step has more figures, and perhaps an alarm
     run.save(t, watch=watch, **parts)                         # a resumed run goes on as if it had never stopped
     dashboard(run.out)                                        # all of it in one picture
 
@@ -25,15 +25,17 @@ from ..autograd import _history, grad
 from ..metrics import spread, variety
 from .alarms import HELPS, Alarms
 
+ENOUGH = 128  # samples of a batch to compare: more cost more than the step of a small network
+
 
 class Watch:
     """Measures steps 1, every, 2·every, ... of a run.
 
-    every     steps from look to look
+    every     steps from look to look; a look costs about as much as one step
     players   the networks by their names: G=G, D=D; the alarms know G and D
     """
 
-    def __init__(self, *, every=50, **players):
+    def __init__(self, *, every=100, **players):
         if every < 1 or not players:
             raise ValueError(f"Watch: wants every >= 1 and players such as G=G, D=D; got every={every}, {[*players]}")
         self.every, self.players, self.t, self.alarms = every, [*players], 0, Alarms()
@@ -69,7 +71,7 @@ class Watch:
         """Compare a batch of G's samples with a real one, and D's logits on both.  Tensors (n, ...); (n,) or (n, 1)."""
         if not self.due:
             return
-        real, fake = real.numpy(), fake.numpy()
+        real, fake = real.numpy()[:ENOUGH], fake.numpy()[:ENOUGH]
         if np.isfinite(fake).all() and min(len(real), len(fake)) > 1 and spread(real) > 0:
             of_G, of_data = variety(fake, real)
             self._figures["variety"] = _short(of_G / of_data)
