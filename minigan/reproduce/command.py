@@ -93,7 +93,8 @@ def run(wanted, out, args, lock):
             record = job.record()
             why = f": {record['sentence']}" if outcome == ERROR else ""
             word = "runs" if job.quick and outcome == PASS else outcome
-            bar.write(f"{word:7}  {job.row.name}, seed {job.seed}, {table.seconds(record['seconds'])}{why}")
+            said = f"{word:7}  {job.row.name}, seed {job.seed}, {table.seconds(record['seconds'])}{why}"
+            bar.write(said, file=sys.stderr)
             write(wanted, out, args.quick)
             if outcome in ended:
                 ended[outcome] += 1

@@ -37,7 +37,7 @@ def summary(row, out, seeds, quick=False):
     records = {job: record for job in jobs if (record := job.record()) or job.seed in seeds}
     ended = {job: record for job, record in records.items() if record.get("outcome") in (PASS, FAIL, ERROR)}
     passed = sum(record["outcome"] == PASS for record in ended.values())
-    errors = [{"seed": job.seed, "sentence": record["sentence"], "log": str(job.folder / LOG)}
+    errors = [{"seed": job.seed, "sentence": record["sentence"], "log": f"{row.name}/{job.seed}/{LOG}"}
               for job, record in ended.items() if record["outcome"] == ERROR]  # fmt: skip
     if len(ended) < len(records) or not records:
         verdict = UNFINISHED if ended else NOT_RUN
