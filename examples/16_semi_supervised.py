@@ -71,8 +71,8 @@ def train(args):
     source, test = images_of(args.data)
     images, labels = source.take(balanced(source.labels, args.labels, rng), labels=True)
     batches = Batches(source, args.batch, np.random.default_rng(args.seed + 1))
-    few = ArraySource(images, labels)
-    few = Batches(few, min(args.batch, len(few)), np.random.default_rng(args.seed + 2), labels=True)
+    count = min(args.batch, args.labels)
+    few = Batches(ArraySource(images, labels), count, np.random.default_rng(args.seed + 2), labels=True)
     G = dcgan_generator(SIZE, 1, rng, latent=LATENT, width=args.width).to(args.device)
     D, alone = (Classifier(args.width, rng).to(args.device) for _ in range(2))
     alone.load_state_dict(D.state_dict())  # the same first weights
@@ -96,10 +96,11 @@ def train(args):
                 "D(x)": mean(sigmoid(l_real)), "D(G(z))": mean(sigmoid(l_fake))}  # fmt: skip
 
     def g_step():
-        real = mg.tensor(next(batches), device=args.device)
-        loss = sum((D.features(G(noise(args.batch))).mean(axis=0) - D.features(real).mean(axis=0).detach()) ** 2)
-        opt_G.step(mg.grad(loss, G.parameters()))
-        return {"loss_G": loss}
+        with mg.no_grad():
+            target = mean(D.features(mg.tensor(next(batches), device=args.device)), axis=0)
+        distance = sum((mean(D.features(G(noise(args.batch))), axis=0) - target) ** 2)
+        opt_G.step(mg.grad(distance, G.parameters()))
+        return {"feature distance²": distance}
 
     fixed = noise(64)
     parts = {"G": G, "D": D, "alone": alone, "opt_G": opt_G, "opt_D": opt_D, "opt_alone": opt_alone,

@@ -114,7 +114,7 @@ def garments(tmp_path_factory):
     """Ten classes: a bright bar at one of ten heights."""
     folder, rng = tmp_path_factory.mktemp("garments"), np.random.default_rng(3)
     for part, n in (("train", 400), ("t10k", 100)):
-        labels = np.arange(n, dtype=np.uint8) % 10
+        labels = (np.arange(n) % 10).astype(np.uint8)
         images = rng.integers(0, 40, (n, 28, 28), dtype=np.uint8)
         for image, label in zip(images, labels):
             image[4 + 2 * label : 6 + 2 * label, 4:24] = 230
