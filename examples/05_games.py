@@ -5,7 +5,7 @@
     --game  minimax, non-saturating, maximum-likelihood      Goodfellow et al. 2014; Goodfellow 2016 (NIPS tutorial)
             least-squares                                    Mao et al. 2017
             hinge                                            Lim and Ye 2017
-            f-gan:kl, f-gan:pearson, ...                     Nowozin et al. 2016
+            f-gan:kl, f-gan:kl:non-saturating, ...           Nowozin et al. 2016
             wasserstein   its slope held by clipped weights  Arjovsky et al. 2017
             wgan-gp       ... by 0.1 E[(‖∇C(x̂)‖ - 1)²]       Gulrajani et al. 2017
             wgan-div      ... by 2 E[‖∇C(x̂)‖⁶]               Wu et al. 2018
@@ -22,7 +22,7 @@ a minute of one core: 3 x 128 both, no batch norm, leaky ReLU in D (piecewise li
 and the reverse KL of that row or better, and 70 % of high quality. For the maximum-likelihood game the claim is what
 theory says of it: few samples carry nearly all of G's gradient (Goodfellow 2016, figure 16).
 
-    python examples/05_games.py --game hinge --data grid       # 20 seconds; look at runs/games-hinge-grid/samples.gif
+    python examples/05_games.py --game hinge --data grid       # 25 s on one core; runs/games-hinge-grid/samples.gif
 """
 
 from collections.abc import Callable
