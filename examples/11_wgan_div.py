@@ -102,12 +102,12 @@ def draw(path, samples):
     for axes, (place, points) in zip(all_axes, samples.items()):
         axes.scatter(*real.T, s=4, color=BLUE, linewidths=0)
         axes.scatter(*points[:1000].T, s=3, color=ORANGE, linewidths=0, alpha=0.6)
-        axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", title=f"slope measured {place}")
+        axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", title=f"slope measured: {place}")
         axes.set(xticks=(), yticks=())
     save_figure(path, figure)
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__, steps=2000, out="runs/wgan-div", lr=2e-3, batch=128, width=64)
+    parser = arguments(__doc__, steps=1700, out="runs/wgan-div", lr=2e-3, batch=128, width=64)
     parser.add_argument("--place", choices=["all", *PLACES], default="all", help="where the slope is measured")
     main(train, parser)
