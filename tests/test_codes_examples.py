@@ -1,4 +1,4 @@
-"""Examples 13 and 15: formulas against NumPy's, verdicts on curves and codes that are made up, and an exact resume."""
+"""Examples 13, 15 and 18: formulas against NumPy's, verdicts on made-up curves and codes, and an exact resume."""
 
 import argparse
 import importlib.util
@@ -13,6 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 import minigan as mg
 from minigan import checkpoint
+from minigan.data import ArraySource
+from minigan.gan.networks import dcgan_discriminator
+from minigan.metrics.classifier import Classifier, network
 from minigan.nn import Module
 
 
@@ -23,15 +26,29 @@ def example(name):
     return module
 
 
-vanishing, infogan = example("13_vanishing_gradients"), example("15_infogan")
+vanishing, infogan, probing = map(example, ("13_vanishing_gradients", "15_infogan", "18_dcgan_features"))
 COMMON = {"seed": 3, "device": "cpu", "resume": False, "smoke": False, "batch": 4, "width": 2, "every": 2}
 ARGUMENTS = {
     vanishing: {**COMMON, "data": "glyphs", "lr": 2e-4, "epoch": 1, "d_width": 3, "d_steps": 4},
     infogan: {**COMMON, "data": "glyphs", "lr_d": 2e-4, "lr_g": 1e-3, "information": 1.0},
+    probing: {**COMMON, "lr": 2e-4, "labels": 50, "judged": 70},
 }
 
 
-@pytest.mark.parametrize("module", [vanishing, infogan], ids=["vanishing", "infogan"])
+@pytest.fixture(autouse=True)
+def no_garments(monkeypatch):
+    """Noise in the place of Fashion-MNIST, which may not be here, and an eye that saw nothing."""
+
+    def source(split="train"):
+        rng = np.random.default_rng(len(split))
+        return ArraySource(rng.integers(0, 256, (150, 28, 28, 1), dtype=np.uint8), rng.integers(10, size=150))
+
+    monkeypatch.setattr(probing, "fashion_mnist", source)
+    eye = Classifier(*network((28, 28, 1), 10, np.random.default_rng(0)), (28, 28, 1))
+    monkeypatch.setattr(probing, "own_classifier", lambda data, size: eye)
+
+
+@pytest.mark.parametrize("module", [vanishing, infogan, probing], ids=["13", "15", "18"])
 def test_a_run_that_was_stopped_goes_on_to_the_last_bit(module, tmp_path):
     def run(out, steps, resume=False):
         with np.errstate(all="ignore"):
@@ -130,8 +147,8 @@ def test_the_information_loss_is_minus_the_log_likelihood_of_the_code(data, n):
 
 def test_both_players_are_given_the_information():
     rng = np.random.default_rng(0)
-    G, D = infogan.generator(2, rng), infogan.DiscriminatorQ(2, rng)
-    drawn = rng.normal(size=(4, 62)), np.eye(10)[:4], rng.normal(size=(4, 2))
+    G, D = infogan.generator(4, 2, rng), infogan.DiscriminatorQ(2, rng)
+    drawn = rng.normal(size=(4, 4)), np.eye(10)[:4], rng.normal(size=(4, 2))
     z, k, u = (mg.tensor(part, dtype=np.float32) for part in drawn)
     logit, logits, means = D(infogan.generate(G, z, k, u))
     assert (logit.shape, logits.shape, means.shape) == ((4, 1), (4, 10), (4, 2))
@@ -166,6 +183,13 @@ def test_rank_correlation():
     assert abs(infogan.rank_correlation(x, np.random.default_rng(1).normal(size=1000))) < 0.1
 
 
+def test_a_code_may_run_either_way_within_a_class():
+    rng = np.random.default_rng(0)
+    classes, u = np.repeat(np.arange(10), 50), rng.normal(size=500)
+    assert infogan.order(u, np.where(classes < 5, u, -u) ** 3, classes) == pytest.approx(1)
+    assert infogan.order(u, rng.normal(size=500), classes) < 0.3
+
+
 def test_in_every_row_of_the_picture_one_code_runs():
     rng = np.random.default_rng(0)
 
@@ -185,3 +209,32 @@ def test_the_digits_of_the_verdict_have_known_factors():
     assert set(sample.character) == set(range(10)) and len(set(sample.face)) == 1
     assert np.ptp(sample.scale) == 0 and not sample.position.any()
     assert np.ptp(sample.slant) > 0.4 and np.ptp(sample.weight) > 0.06
+
+
+# ---- 18: features of DCGAN's discriminator ------------------------------------------------------------------
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**32))
+def test_each_cell_of_the_grid_holds_its_largest_value(n, times, channels, seed):
+    maps = np.random.default_rng(seed).normal(size=(n, 7 * times, 7 * times, channels))
+    found = probing.pooled(maps).reshape(n, 7, 7, channels)
+    for i, j in np.ndindex(7, 7):
+        cell = maps[:, i * times : (i + 1) * times, j * times : (j + 1) * times]
+        np.testing.assert_array_equal(found[:, i, j], cell.reshape(n, -1, channels).max(axis=1))
+
+
+def test_features_are_of_every_convolution_and_of_each_image_alone():
+    D = dcgan_discriminator(28, 1, np.random.default_rng(0), width=3)
+    images = np.random.default_rng(1).uniform(-1, 1, (520, 28, 28, 1)).astype(np.float32)
+    rows = probing.features(D, images)
+    assert rows.shape == (520, 49 * (3 + 6))
+    np.testing.assert_allclose(probing.features(D, images[510:512]), rows[510:512], rtol=1e-4, atol=1e-6)
+
+
+def test_the_probe_finds_a_line_where_there_is_one_and_only_there():
+    rng = np.random.default_rng(0)
+    x, x_test = rng.normal(size=(2, 600, 20)).astype(np.float32)
+    line = rng.normal(size=(20, 10))
+    y, y_test = (x @ line).argmax(axis=1), (x_test @ line).argmax(axis=1)
+    assert probing.probe(x, y, x_test, y_test) > 0.6
+    assert probing.probe(x, rng.permutation(y), x_test, y_test) < 0.3
