@@ -52,7 +52,7 @@ def train(args):
     G = dcgan_generator(args.size, channels, rng, latent=LATENT, width=args.width).to(args.device)
     D = dcgan_discriminator(args.size, channels, rng, width=args.width).to(args.device)
     opt_G, opt_D = Adam(G.parameters(), args.lr, betas=(0.5, 0.999)), Adam(D.parameters(), args.lr, betas=(0.5, 0.999))
-    watch = Watch(G=G, D=D, every=20)
+    watch = Watch(G=G, D=D, every=40)
     if args.fault == "eps-0.8":
         for layer in [*G, *D]:
             if isinstance(layer, BatchNorm2d):

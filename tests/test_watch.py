@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigan as mg
-from minigan.data import ring
+from minigan.data import ring, ring_centers
 from minigan.gan.alarms import IN_A_ROW, TO_GROW, Alarms
 from minigan.gan.dashboard import alarm_episodes, dashboard
 from minigan.gan.networks import dcgan_discriminator, dcgan_generator, mlp
 from minigan.gan.watch import Watch, first_fault, spectral_norm
-from minigan.metrics import variety
+from minigan.metrics import coverage, variety
 from minigan.ops import exp, mean, softplus, sqrt
 from minigan.optim import SGD, Adam
 from minigan.plot import read_image
@@ -33,6 +33,23 @@ def test_modes_of_a_ring_count_as_what_they_are(modes, seed):
     assert abs(of_fake / modes - 1) < 0.1 and abs(of_real / 8 - 1) < 0.1
 
 
+@given(st.integers(1, 8), st.integers(0, 1000), st.integers(40, 300))
+def test_coverage_counts_the_modes_reached_and_forgives_a_blur_and_a_stray(modes, seed, n):
+    rng = np.random.default_rng(seed)
+    real, centres = ring(rng, n, sigma=0.01), ring_centers()
+    fake = centres[np.arange(n) % modes] + np.float32(0.1) * rng.standard_normal((n, 2), dtype=np.float32)
+    expected = (np.linalg.norm(real[:, None] - centres, axis=-1).argmin(1) < modes).mean()
+    assert abs(coverage(fake, real) - expected) < 0.1
+    if modes == 1:
+        fake[0] = centres[4]  # one sample is no mode
+        assert coverage(fake, real) < 0.4 or n < 60
+
+
+def test_among_images_nobody_comes_near(rng):
+    real = rng.standard_normal((64, 8, 8, 1))
+    assert coverage(real, real) is None
+
+
 def test_the_same_image_over_and_over_counts_once(rng):
     real = rng.standard_normal((64, 8, 8, 1), dtype=np.float32)
     assert variety(real, real) == pytest.approx((64, 64), rel=1e-3)
@@ -46,8 +63,9 @@ def test_the_same_image_over_and_over_counts_once(rng):
 
 # ---- alarms on made-up series -------------------------------------------------------------------------------
 
-HEALTHY = {"variety": 0.95, "variety of G": 7.6, "variety of data": 8.0, "spread": 1.0, "accuracy": 0.6, "gap": 0.4,
-           "|∇G|": 1.0, "|∇D|": 1.0, "weights G": 12.0, "weights D": 12.0, "loss_D": 0.69, "loss_G": 0.8}  # fmt: skip
+HEALTHY = {"variety": 0.95, "coverage": 1.0, "variety of G": 7.6, "variety of data": 8.0, "spread": 1.0,
+           "accuracy": 0.6, "gap": 0.4, "|∇G|": 1.0, "|∇D|": 1.0, "weights G": 12.0, "weights D": 12.0,
+           "loss_D": 0.69, "loss_G": 0.8}  # fmt: skip
 
 
 def play(looks):
@@ -82,7 +100,7 @@ ILL = {
     "D too strong": {"accuracy": 0.995, "|∇G|": 1e-3},
     "divergence": {"loss_G": -4000.0},
 }
-ALSO = [("divergence", {"|∇D|": 2e4}), ("divergence", {"weights G": 400.0})]
+ALSO = [("mode collapse", {"coverage": 0.25}), ("divergence", {"|∇D|": 2e4}), ("divergence", {"weights G": 400.0})]
 
 
 @pytest.mark.parametrize("name, ill", [*ILL.items(), *ALSO], ids=str)
@@ -110,7 +128,7 @@ def test_half_a_symptom_rings_nothing(half):
 def test_a_g_that_never_varied_gets_its_time():
     raised, _ = play([FEW] * (TO_GROW + 10))
     assert raised == [(TO_GROW + IN_A_ROW - 1, "mode collapse")]
-    grows = [FEW | {"variety": min(1.0, 0.02 * i)} for i in range(TO_GROW * 3)]
+    grows = [FEW | {"variety": min(1.0, 0.4 * i / TO_GROW)} for i in range(TO_GROW * 3)]
     assert play(grows) == ([], [])
 
 

@@ -11,7 +11,7 @@ Stands on nothing. Read watch.py next: it takes the looks.
 from statistics import median
 
 IN_A_ROW = 4  # looks: one bad batch raises nothing, and one good batch ends nothing
-TO_GROW = 20  # looks: G starts by drawing one point or one grey, and is given so long to vary
+TO_GROW = 12  # looks: G starts by drawing one point or one grey, and is given so long to vary
 
 HELPS = {
     "mode collapse": "Adam with β₁ = 0 or 0.5, a lower learning rate for G, more D steps per G step, a larger batch, "
@@ -25,16 +25,21 @@ HELPS = {
 
 
 def collapse(look, before):
-    """G's samples are worth a third of the data's or less, although they once were varied or had long enough."""
-    if look.get("variety", 1.0) > 1 / 3:
+    """G's samples are a third as varied as the data's or reach a third of it, and once did better or had their time."""
+    if "variety" not in look or _share(look) > 1 / 3:
         return None
-    best = max((other.get("variety", 0.0) for other in before), default=0.0)
+    best = max((_share(other) for other in before), default=0.0)
     if best < 1 / 2 and len(before) < TO_GROW:
         return None
+    reached = f", and reaches {look['coverage']:.0%} of the data" if "coverage" in look else ""
     return (
-        f"G's batch is worth {look['variety of G']:.1f} different samples and the data's {look['variety of data']:.1f}"
-        f" ({look['variety']:.0%}; at best it was {best:.0%}), its spread is {look['spread']:.2g} of the data's"
+        f"G's batch is worth {look['variety of G']:.1f} different samples, the data's {look['variety of data']:.1f}"
+        f"{reached}; its spread is {look['spread']:.2g} of the data's"
     )
+
+
+def _share(look):
+    return min(look.get("variety", 1.0), look.get("coverage", 1.0))
 
 
 def too_strong(look, before):

@@ -81,6 +81,8 @@ def diversity(axes, rows):
     axes.plot(steps, shares, color=ORANGE, linewidth=1.8, label="G's variety")
     steps, spreads = _series(rows, lambda row: row.get("more", {}).get("spread"))
     axes.plot(steps, spreads, color=GREEN, linewidth=1.2, label="G's spread")
+    steps, shares_reached = _series(rows, lambda row: row.get("coverage"))
+    axes.plot(steps, shares_reached, color=INK, linewidth=1.8, label="data that G reaches")
     axes.axhline(1, color=BLUE, linewidth=1, linestyle="--", label="the data")
     axes.axhspan(0, 1 / 3, color=RED, alpha=0.07, linewidth=0)
     axes.set_ylim(0, min(3, max([1.3, *shares, *spreads]) * 1.05))

@@ -20,9 +20,9 @@ import sys
 
 import numpy as np
 
-from .. import anomaly
+from ..anomaly import AnomalyError, anomaly
 from ..autograd import _history, grad
-from ..metrics import spread, variety
+from ..metrics import coverage, spread, variety
 from .alarms import HELPS, Alarms
 
 ENOUGH = 128  # samples of a batch to compare: more cost more than the step of a small network
@@ -77,6 +77,8 @@ class Watch:
             self._figures["variety"] = _short(of_G / of_data)
             self._more |= {"variety of G": _short(of_G), "variety of data": _short(of_data)}
             self._more["spread"] = _short(spread(fake) / spread(real))
+            covered = coverage(fake, real)
+            self._figures |= {} if covered is None else {"coverage": _short(covered)}
         if l_real is not None:
             l_real, l_fake = l_real.numpy(), l_fake.numpy()
             self._figures["accuracy"] = _short(((l_real > 0).mean() + (l_fake < 0).mean()) / 2)
@@ -153,9 +155,9 @@ def first_fault(params, loss):
             shapes = ", ".join(str(x.shape) for x in node.inputs)
             return f"{node.op.name} made the first value that is not finite, from inputs of shapes {shapes}"
     try:
-        with anomaly.anomaly():
+        with anomaly():
             grad(loss, params)
-    except anomaly.AnomalyError as error:
+    except AnomalyError as error:
         return error.what
     return None
 

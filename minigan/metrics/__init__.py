@@ -7,7 +7,7 @@
     kernel.py       two sets of features by their first three moments, without bias
     neighbours.py   precision and recall: quality and coverage apart
     entropy.py      sure of each image, even over the classes
-    variety.py      how many different samples a batch is worth: cheap enough to watch a run by
+    variety.py      how varied a batch is, and how much of the data it reaches: cheap enough to watch a run by
     birthday.py     how many different images a generator can make
     parzen.py       the likelihood of the first GAN paper, and why not to trust it
     distances.py    what several of these stand on
@@ -21,7 +21,7 @@ from .kernel import kernel_distance
 from .mixtures import mode_statistics
 from .neighbours import precision_recall
 from .parzen import parzen_window
-from .variety import variety
+from .variety import coverage, variety
 from .wasserstein import wasserstein_1d
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "class_entropy",
     "classifier_frechet",
     "closest_pair",
+    "coverage",
     "frechet_distance",
     "kernel_distance",
     "mode_statistics",
