@@ -123,7 +123,8 @@ def test_real_samples_pass_and_a_collapse_fails(tmp_path, rng, data):
 )
 def test_stopping_and_going_on_loses_nothing(tmp_path, small, monkeypatch, train, more):
     """Stopped by an error at its second picture, the run goes on from the checkpoint of the first, to the same bits."""
-    more = {"every": 4 * (5 if "wgan" in more.get("game", "") else 1), "steps": 50, **more}
+    k = games.PLAYS.get(more.get("game"), games.Play()).k
+    more = {"every": 4 * k, "steps": 10 * k, **more}
     train(options(tmp_path / "whole", **more))
     module, looks = (pacgan if "pack" in more else games), []
 
