@@ -13,7 +13,7 @@ not see whether G obeys. Measured here instead, with a classifier that was train
 held-out ones rightly: it must see the requested class in at least 0.9 a of the samples. One picture learnt by heart for
 each class would pass that, so the images of a class must also differ as much as real ones do: within 0.8 to 1.2.
 
-    python examples/14_conditional.py                     # garments, about five minutes on one core
+    python examples/14_conditional.py                     # garments, about three minutes on one core
     python examples/14_conditional.py --data glyphs       # 36 characters
 
 Look at the last of the samples: a row is a class, and a column one z. What a column has in common is what G
