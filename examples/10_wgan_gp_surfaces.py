@@ -7,15 +7,15 @@
     sizes; the "generator" is held at the data plus unit Gaussian noise, and C alone is trained.
 
 The paper shows what clipping costs; here it is counted. Clipped weights, which start anywhere in [-c, c], end at ±c,
-and C is little more than one cone. With the penalty ∇C has length 1 around x and G, no weight is at a special place, and C
-follows the modes. Its gap over its steepest slope, which for every C is at most W1, comes out larger: of the shape of
-the data it has used more.
+and C is little more than one cone. With the penalty ∇C has length 1 around x and G, no weight is at a special place,
+and C follows the modes. Its gap over its steepest slope, which for every C is at most W1, comes out larger: it has used
+more of the shape of the data.
 
     python examples/10_wgan_gp_surfaces.py                      # half a minute; look at runs/surfaces/surfaces.png
     python examples/10_wgan_gp_surfaces.py --break batch-norm   # what goes wrong with batch norm in the critic
 
-The batch of 256 is the paper's; Adam with (0, 0.9) and 1e-4 there, here larger steps that fall to 0 and a
-narrower network, for time; clipping as in WGAN with RMSprop 5e-5.
+The batch of 256 and Adam with (0, 0.9) are the paper's. For time its 1e-4 is larger here and falls to 0, and the network
+is narrower. Clipping is WGAN's, with RMSprop at 5e-5.
 """
 
 import numpy as np
@@ -78,8 +78,9 @@ def penalised(draw, args, rng, batch_norm=False):
         opt.lr = args.lr * (1 - t / args.steps)
         x = draw(rng, args.batch)
         real, fake = mg.tensor(x), mg.tensor(noisy(rng, x))
-        # λ rises: under all of it from the start, a slope of the wrong sign stays, for it would have to cross 0.
-        penalty = LAMBDA * min(1, 2 * t / args.steps) * gradient_penalty(C, real, fake, rng)
+        # λ rises, from a hundredth of itself: under all of it at once, a slope of the wrong sign stays wrong, because
+        # it would have to cross 0, and C finds the cone before the modes and keeps it.
+        penalty = LAMBDA * 0.01 ** max(0, 1 - 1.5 * t / args.steps) * gradient_penalty(C, real, fake, rng)
         loss = wasserstein_d(C(real), C(fake)) + penalty
         opt.step(mg.grad(loss, C.parameters()))
     return C.eval()
