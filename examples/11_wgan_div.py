@@ -108,6 +108,6 @@ def draw(path, samples):
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__, steps=1700, out="runs/wgan-div", lr=2e-3, batch=128, width=64)
+    parser = arguments(__doc__, steps=1500, out="runs/wgan-div", lr=2e-3, batch=128, width=64)
     parser.add_argument("--place", choices=["all", *PLACES], default="all", help="where the slope is measured")
     main(train, parser)
