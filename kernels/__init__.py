@@ -5,18 +5,20 @@ Arrays in, arrays out, nothing about gradients:
     from minigan import kernels
     y = kernels.conv2d(x, w, stride=2, padding=1)        # x (N, H, W, C), w (kh, kw, C, K)
 
-Each name exists once for every backend, with one meaning: `reference` (NumPy: the definition) and `cpu` (Numba). This
-file checks the arguments and picks the backend. $MINIGAN_KERNELS=reference runs everything on the definition.
+Each name exists once for every backend, with one meaning: `reference` (NumPy: the definition), `cpu` (Numba) and `cuda`
+(CUDA C++). This file checks the arguments and picks the backend: cuda for CuPy arrays, for NumPy arrays what
+$MINIGAN_KERNELS says: cpu (the default), reference, or emulator, which runs the CUDA kernels without a GPU, slowly.
 
 Stands on shapes.py. Read reference.py next.
 """
 
 import functools
+import importlib
 import os
 
 import numpy as np
 
-from . import reference, shapes
+from . import gpu, reference, shapes
 
 __all__ = [
     "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
@@ -25,27 +27,33 @@ __all__ = [
 
 _FAST = (np.dtype(np.float32), np.dtype(np.float64))
 _choice = os.environ.get("MINIGAN_KERNELS", "cpu")
-if _choice not in ("cpu", "reference"):
-    raise ValueError(f"MINIGAN_KERNELS: got {_choice!r}; know 'cpu' and 'reference'")
+if _choice not in ("cpu", "reference", "emulator"):
+    raise ValueError(f"MINIGAN_KERNELS: got {_choice!r}; know 'cpu', 'reference' and 'emulator'")
 
 
 def _backend(kernel, *arrays):
     """The module whose kernels take these arrays; TypeError if they do not belong together."""
     first = arrays[0]
     for array in arrays:
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray) and not gpu.is_cupy(array):
             what = f"{type(array).__module__}.{type(array).__name__}"
-            raise TypeError(f"{kernel}: wants NumPy arrays, got {what}; there are no CUDA kernels yet")
+            raise TypeError(f"{kernel}: wants NumPy or CuPy arrays, got {what}")
         if array.dtype != first.dtype:
             raise TypeError(f"{kernel}: arrays of one dtype, please, got {', '.join(str(a.dtype) for a in arrays)}")
-    return _fast() if _choice == "cpu" and first.dtype in _FAST else reference
+        if type(array) is not type(first) and gpu.is_cupy(array) != gpu.is_cupy(first):
+            raise TypeError(f"{kernel}: arrays on one device, please; move with cupy.asarray(x) or cupy.asnumpy(x)")
+    if gpu.is_cupy(first):
+        if first.dtype not in _FAST:
+            raise TypeError(f"{kernel}: CUDA kernels take float32 and float64, got {first.dtype}")
+        return _named("cuda")
+    if _choice == "reference" or first.dtype not in _FAST:
+        return reference
+    return _named("cpu" if _choice == "cpu" else "cuda")
 
 
 @functools.cache
-def _fast():
-    from . import cpu  # Numba takes a third of a second to import: not before it is needed
-
-    return cpu
+def _named(backend):
+    return importlib.import_module(f".{backend}", __name__)  # Numba takes a third of a second to import: not before
 
 
 def conv2d(x, w, *, stride=1, padding=0):
@@ -79,7 +87,7 @@ def matmul(a, b):
 def linear(x, w, b, *, slope=1.0):
     """leaky_relu(x · w + b): x (N, K), w (K, M), b (M,) → (N, M); slope 1: no activation, 0: ReLU."""
     shapes.linear(x.shape, w.shape, b.shape)
-    return _backend("linear", x, w, b).linear(x, w, np.ascontiguousarray(b), slope=slope)
+    return _backend("linear", x, w, b).linear(x, w, b, slope=slope)
 
 
 def linear_backward(gy, y, x, w, *, slope=1.0, needs=(True, True)):

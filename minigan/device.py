@@ -3,16 +3,16 @@
 "cpu" is NumPy and "cuda" is CuPy. This is the only file that knows about both. CuPy is imported when somebody
 asks for it, never before. Nothing is copied between host and device unless `.to()` is called.
 
-Stands on NumPy. Read tensor.py next.
+Stands on kernels/gpu.py. Read tensor.py next.
 """
 
+import functools
+import importlib.util
 import sys
 
 import numpy as np
 
-
-class DeviceError(RuntimeError):
-    """The device asked for cannot be had; the message says what is missing and how to get it."""
+from .kernels.gpu import DeviceError, cupy_or_error
 
 
 def array_module(array):
@@ -28,31 +28,26 @@ def device_of(array):
     return "cpu" if array_module(array) is np else "cuda"
 
 
-def cupy_or_error(why="device 'cuda'"):
-    """The cupy module, with a GPU behind it; or a DeviceError that says what is missing."""
-    try:
-        import cupy
-    except ImportError as error:
-        raise DeviceError(
-            f"{why} needs CuPy, which is not installed ({error}). "
-            "Install it with: pip install 'minigan[cuda13]' (or [cuda12]); or use the device 'cpu'."
-        ) from None
-    if not cupy.cuda.is_available():
-        raise DeviceError(f"{why}: CuPy {cupy.__version__} finds no NVIDIA GPU or driver here; use the device 'cpu'.")
-    return cupy
-
-
 def resolve(device):
-    """'cpu' or 'cuda' for a name that may also be None or 'auto'.
-
-    'auto' is the CPU for now: the convolutions have no CUDA kernels yet.
-    """
-    if device in (None, "cpu", "auto"):
-        return "cpu"
+    """'cpu' or 'cuda' for a name that may also be None ('cpu') or 'auto' ('cuda' where there is a GPU)."""
+    if device == "auto":
+        return "cuda" if _has_gpu() else "cpu"
     if device == "cuda":
         cupy_or_error()
-        return "cuda"
-    raise ValueError(f"device: got {device!r}; know 'cpu', 'cuda' and 'auto'")
+    elif device not in (None, "cpu"):
+        raise ValueError(f"device: got {device!r}; know 'cpu', 'cuda' and 'auto'")
+    return device or "cpu"
+
+
+@functools.cache
+def _has_gpu():
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    try:
+        cupy_or_error()
+    except DeviceError:
+        return False
+    return True
 
 
 def move(array, device):

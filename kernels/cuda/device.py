@@ -3,7 +3,7 @@
 The same launchers, options and texts as in the emulator; CuPy compiles each text with its NVRTC and keeps the machine
 code in its own cache (~/.cupy/kernel_cache). Importing this file imports CuPy; nothing else does.
 
-Not yet measured on a GPU.  Stands on compile.py and CuPy. Read product.py next.
+Not yet measured on a GPU.  Stands on compile.py, ../gpu.py and CuPy. Read product.py next.
 """
 
 import functools
@@ -11,32 +11,8 @@ import warnings
 
 import numpy as np
 
+from ..gpu import cupy_or_error
 from . import compile
-
-DRIVER = 12000  # CUDA 12, the oldest that CuPy 14 runs on
-
-
-class GPUError(RuntimeError):
-    """The GPU cannot be had; the message says what is missing and how to get it."""
-
-
-def cupy_or_error():
-    """The cupy module with a GPU behind it, or a GPUError."""
-    try:
-        import cupy
-    except ImportError as error:
-        raise GPUError(
-            f"kernels.cuda: CuPy is not installed ({error}). Install it: pip install 'minigan[cuda13]' (or [cuda12])."
-        ) from None
-    try:
-        version = cupy.cuda.runtime.driverGetVersion()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise GPUError(f"kernels.cuda: no NVIDIA driver answers ({error}); does nvidia-smi find one?") from None
-    if not cupy.cuda.is_available():
-        raise GPUError(f"kernels.cuda: CuPy {cupy.__version__} finds no NVIDIA GPU; nvidia-smi lists them.")
-    if version < DRIVER:
-        raise GPUError(f"kernels.cuda: the NVIDIA driver knows CUDA {version // 1000}; wants one for CUDA 12 or newer.")
-    return cupy
 
 
 class Device:
