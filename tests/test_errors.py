@@ -119,7 +119,7 @@ CASES = [
     (lambda: kernels.conv2d(a(*X), a(3, 3, 2, 4)), ValueError, "conv2d: w has 2 input channels"),
     (lambda: kernels.conv2d(a(*X), a(*W).astype(np.float64)), TypeError,
      "conv2d: arrays of one dtype, please, got float32"),
-    (lambda: kernels.leaky_relu(t(3)), TypeError, "leaky_relu: wants NumPy arrays, got minigan.tensor.Tensor"),
+    (lambda: kernels.leaky_relu(t(3)), TypeError, "leaky_relu: wants NumPy or CuPy arrays, got minigan.tensor.Tensor"),
     (lambda: kernels.matmul(a(2), a(2)), ValueError, "matmul: shapes (2,) and (2,) do not fit"),
     (lambda: kernels.batch_norm_moments(a(1, 2)), ValueError,
      "batch_norm: x of shape (1, 2) has 1 value(s) per channel"),
