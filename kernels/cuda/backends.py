@@ -22,12 +22,12 @@ from . import compile
 
 
 class Emulated:
-    """The kernels on the CPU, thread by thread. seed: of the order in which threads and blocks run."""
+    """The kernels on the CPU, thread by thread.  seed, check: as of emulator.Module."""
 
     xp, tensor_cores, processors = np, True, 4
 
-    def __init__(self, seed=0):
-        self.seed, self._modules = seed, {}
+    def __init__(self, seed=0, check=None):
+        self.seed, self.check, self._modules = seed, check, {}
 
     def run(self, file, kernel, grid, block, args, dtype, shared=0):
         self.module(file, str(dtype)).launch(kernel, grid, block, args, shared)
@@ -35,7 +35,7 @@ class Emulated:
     def module(self, file, dtype):
         """The compiled .cu file; put another under its key to run a changed one."""
         if (file, dtype) not in self._modules:
-            self.use(file, dtype, emulator.Module(compile.sources()[file], compile.defines(dtype)))
+            self.use(file, dtype, emulator.Module(compile.sources()[file], compile.defines(dtype), check=self.check))
         module = self._modules[file, dtype]
         module.seed = self.seed
         return module
@@ -43,9 +43,9 @@ class Emulated:
     def use(self, file, dtype, module):
         self._modules[file, dtype] = module
 
-    def prepare(self, pool=2):
+    def prepare(self, dtypes=compile.DTYPES, pool=2):
         """Compile all files, `pool` compilers at a time; without it each is compiled when first needed."""
-        modules = [self.module(*key) for key in itertools.product(compile.sources(), compile.DTYPES)]
+        modules = [self.module(*key) for key in itertools.product(compile.sources(), dtypes)]
         with ThreadPoolExecutor(pool) as threads:
             list(threads.map(lambda module: module.load(), modules))
 

@@ -56,7 +56,12 @@ def options(dtype):
 
 
 def usage(name, dtype, architecture):
-    """Compile a .cu file of this folder with NVRTC → {kernel: Usage}; RuntimeError with the compiler's words."""
+    """Compile a .cu file of this folder with NVRTC → {kernel: Usage}."""
+    return compiled(source(name), name, dtype, architecture)
+
+
+def compiled(text, name, dtype, architecture):
+    """Compile a text with NVRTC → {kernel: Usage}; RuntimeError with the compiler's words."""
     nvrtc, headers = _nvrtc()
 
     def checked(result):
@@ -64,7 +69,6 @@ def usage(name, dtype, architecture):
             raise RuntimeError(f"{name}.cu: NVRTC says {result[0].name}")
         return result[1] if len(result) == 2 else None
 
-    text = source(name)
     program = checked(nvrtc.nvrtcCreateProgram(text.encode(), f"{name}.cu".encode(), 0, [], []))
     flags = [*options(dtype), f"-arch=sm_{architecture}", "--ptxas-options=-v", f"-I{headers}"]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(flags), [flag.encode() for flag in flags])

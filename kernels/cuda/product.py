@@ -62,7 +62,7 @@ def multiply(backend, file, name, arrays, numbers, y, product, version):
     rows, columns, threads = TILES[tile]
     grid = blocks(product.rows, rows), blocks(product.columns, columns)
     parts = _parts(backend, grid[0] * grid[1] * product.count, product.depth)
-    shared = 0 if version == "tiled" else _stages(rows, columns, product.along)
+    shared = 0 if version == "tiled" else stages(rows, columns, product.along)
     work = y if parts == 1 else backend.empty((parts, *y.shape), y.dtype)
     backend.run(
         file, f"{name}_{tile}", (*grid, product.count * parts), (threads,), [*arrays, work, *numbers], y.dtype, shared
@@ -86,7 +86,7 @@ def _parts(backend, tiles, depth):
     return max(1, min(wanted, depth // (DEPTH * SHARE), 64))
 
 
-def _stages(rows, columns, along):
+def stages(rows, columns, along):
     """Bytes of shared memory: Panel::SIZE of tensor_tile.cuh."""
     sizes = (n * (DEPTH + 4) if lies_along else DEPTH * (n + 8) for n, lies_along in zip((rows, columns), along))
     return STAGES * sum(sizes) * 4

@@ -29,15 +29,18 @@ template <int ROWS, bool ALONG> struct Panel {
 
     // Send for rows first_row ... and steps first_k ... of the operand, four numbers at a time.
     template <int THREADS, class O> __device__ void fetch(const O& operand, int first_row, int first_k) const {
-        static_assert(ROWS * DEPTH / 4 % THREADS == 0 || ROWS * DEPTH / 4 < THREADS, "whole rounds");
+        constexpr int CHUNKS = ROWS * DEPTH / 4;
 #pragma unroll
-        for (int chunk = threadIdx.x; chunk < ROWS * DEPTH / 4; chunk += THREADS) {
+        for (int round = 0; round * THREADS < CHUNKS; round++) {
+            int chunk = round * THREADS + threadIdx.x;
+            if (CHUNKS % THREADS && chunk >= CHUNKS) break;
             int row = ALONG ? chunk / (DEPTH / 4) : chunk % (ROWS / 4) * 4;
             int k = ALONG ? chunk % (DEPTH / 4) * 4 : chunk / (ROWS / 4);
             float* to = place(row, k);
             if (operand.wide)
                 copy<16>(to, operand, first_row + row, first_k + k);
             else
+#pragma unroll
                 for (int i = 0; i < 4; i++)
                     copy<4>(to + i, operand, first_row + row + (ALONG ? 0 : i), first_k + k + (ALONG ? i : 0));
         }

@@ -1,7 +1,7 @@
-"""The emulator at work, and the way to a sanitizer.
+"""The emulator at work, and the way to a boundsr.
 
     python -m minigan.kernels.emulator                     a kernel, right and with three faults planted
-    python -m minigan.kernels.emulator sanitize FILE ...   run a Python program whose kernels check every access
+    python -m minigan.kernels.emulator bounds FILE ...   run a Python program whose kernels check every access
 
 Stands on module.py.
 """
@@ -37,8 +37,8 @@ FAULTS = {  # what is planted: the text that is replaced, and by what
 
 
 def main(arguments):
-    if arguments[:1] == ["sanitize"] and len(arguments) > 1:
-        return sanitize(arguments[1:])
+    if arguments[:1] == ["bounds"] and len(arguments) > 1:
+        return bounds(arguments[1:])
     if arguments:
         print(__doc__.strip())
         return 0 if arguments in (["-h"], ["--help"]) else 2
@@ -70,14 +70,14 @@ def verdict(module):
     return f"{wrong} of 128 numbers wrong" if wrong else "all numbers right"
 
 
-def sanitize(arguments):
-    """Run Python with the address sanitizer's library in it, as Module(..., sanitize=True) needs."""
+def bounds(arguments):
+    """Run Python with the address boundsr's library in it, as Module(..., bounds=True) needs."""
     command = [compiler_or_error(), "-print-file-name=libasan.so"]
     library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     if not os.path.isabs(library):
         raise SystemExit("emulator: this compiler has no libasan.so; g++ on Linux has one")
-    options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1", "MINIGAN_SANITIZE": "1"}
-    environment = {**os.environ, **options, "LD_PRELOAD": library}
+    options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    environment = {**os.environ, **options, "LD_PRELOAD": library, "MINIGAN_EMULATOR_CHECK": "bounds"}
     return subprocess.run([sys.executable, *arguments], env=environment, check=False).returncode
 
 

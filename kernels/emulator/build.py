@@ -20,8 +20,12 @@ from pathlib import Path
 from .source import for_cpu, keep_includes
 
 HEADERS = Path(__file__).parent
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
-_FLAGS = ("-std=c++17", "-O1", "-g1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-strict-aliasing")
+CHECKS = {  # what a kernel's accesses are checked for, and the compiler's flags; the second ones are not the linker's
+    None: ((), ()),
+    "bounds": (("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"), ()),
+    "races": ((), ("-fsanitize=thread", "-DEMULATOR_RACES")),
+}
+_FLAGS = ("-std=c++17", "-O1", "-g1", "-w", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing")
 
 
 class EmulatorError(RuntimeError):
@@ -45,13 +49,14 @@ def compiler_or_error():
     return compiler()
 
 
-def library(text, name, defines=(), sanitize=False):
+def library(text, name, defines=(), check=None):
     """The path of the compiled library of an assembled text; compiles it if this machine has none yet.
 
-    text  from source.assemble, changed or not     name  for messages and the file's name
+    text  from source.assemble, changed or not     name  for messages and the file's name     check  one of CHECKS
     """
     program = compiler_or_error()
-    flags = [*_FLAGS, *(SANITIZE if sanitize else ()), "-DMINIGAN_EMULATOR", *(f"-D{define}" for define in defines)]
+    both, compiling = CHECKS[check]
+    flags = [*_FLAGS, *both, *compiling, "-DMINIGAN_EMULATOR", *(f"-D{define}" for define in defines)]
     digest = hashlib.sha256("\0".join([text, program, *flags]).encode() + _headers()).hexdigest()[:16]
     target = folder() / f"{name}-{digest}.so"
     if not target.exists():
@@ -60,11 +65,13 @@ def library(text, name, defines=(), sanitize=False):
         try:
             expanded = _run(name, [program, "-x", "c++", *flags, "-E", "-"], keep_includes(text))
             code = '#include "tensor_core.h"\n' + for_cpu(expanded)
-            _run(name, [program, "-x", "c++", *flags, "-I", str(HEADERS), "-", "-o", part], code)
+            _run(name, [program, "-x", "c++", *flags, "-I", str(HEADERS), "-c", "-", "-o", f"{part}.o"], code)
+            _run(name, [program, "-shared", *both, f"{part}.o", "-o", part, "-ldl"], None)
             os.replace(part, target)
-        except EmulatorError:
-            os.unlink(part)
-            raise
+        finally:
+            for left in (part, f"{part}.o"):
+                with contextlib.suppress(OSError):
+                    os.unlink(left)
     return target
 
 

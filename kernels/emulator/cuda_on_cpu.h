@@ -68,14 +68,18 @@ inline float __int_as_float(int x) { return emulator::bits<float>(x); }
 template <class T> T __ldg(const T* p) { return *p; }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
-template <class T> T atomicAdd(T* p, std::common_type_t<T> v) { T old = *p; *p += v; return old; }
-template <class T> T atomicMin(T* p, std::common_type_t<T> v) { T old = *p; *p = min(*p, v); return old; }
-template <class T> T atomicMax(T* p, std::common_type_t<T> v) { T old = *p; *p = max(*p, v); return old; }
-template <class T> T atomicExch(T* p, std::common_type_t<T> v) { T old = *p; *p = v; return old; }
-template <class T> T atomicCAS(T* p, std::common_type_t<T> wanted, std::common_type_t<T> v) {
+template <class T, class F> T atomically(T* p, F next) {
+    emulator::Quiet quiet;
     T old = *p;
-    if (old == wanted) *p = v;
+    *p = next(old);
     return old;
+}
+template <class T> T atomicAdd(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return old + v; }); }
+template <class T> T atomicMin(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return min(old, v); }); }
+template <class T> T atomicMax(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return max(old, v); }); }
+template <class T> T atomicExch(T* p, std::common_type_t<T> v) { return atomically(p, [=](T) { return v; }); }
+template <class T> T atomicCAS(T* p, std::common_type_t<T> wanted, std::common_type_t<T> v) {
+    return atomically(p, [=](T old) { return old == wanted ? v : old; });
 }
 
 namespace emulator {

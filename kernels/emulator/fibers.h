@@ -5,8 +5,9 @@
 // shuffles anew after every barrier. A kernel that lacks a barrier gives wrong numbers under almost any such order.
 // When nobody can go on, the threads do not agree on where to meet: that is reported, with the lines where they wait.
 //
-// Stands on the C library.  Read warp.h next.
+// Stands on races.h.  Read shared.h next.
 #pragma once
+#define NOT_INLINE __attribute__((noinline))
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,8 @@
 #include <cstring>
 #include <utility>
 #include <vector>
+
+#include "races.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define EMULATOR_ASAN 1
@@ -35,6 +38,8 @@ static dim3 blockDim, gridDim;
 
 namespace emulator {
 
+inline void forget();
+
 constexpr size_t STACK = 1 << 16;
 
 enum State { READY, AT_BARRIER, IN_WARP, DONE };
@@ -49,6 +54,7 @@ struct Copy {  // an asynchronous copy under way
     void* to;
     const void* from;
     int bytes, size, group;
+    void* where;
 };
 
 struct Thread {
@@ -72,6 +78,7 @@ static std::vector<Thread> threads;
 static std::vector<int> order;
 static Thread* self;           // the thread that runs
 static unsigned long block;    // counts the blocks of all launches
+static unsigned long phase;    // counts the barriers that all have passed
 static unsigned random_state;
 static char message[512];      // what went wrong; empty: nothing
 static void (*body)(void**);
@@ -97,6 +104,7 @@ static size_t outer_size;
 #endif
 
 inline void leave() {  // the thread's stack -> the scheduler's
+    unwatch();
 #ifdef EMULATOR_ASAN
     void* fake;
     __sanitizer_start_switch_fiber(self->state == DONE ? nullptr : &fake, outer_stack, outer_size);
@@ -114,6 +122,7 @@ inline void leave() {  // the thread's stack -> the scheduler's
 inline void resume(Thread& thread) {  // the scheduler's stack -> the thread's
     self = &thread;
     threadIdx = thread.index;
+    watch();
 #ifdef EMULATOR_ASAN
     __sanitizer_start_switch_fiber(&outer_fake, thread.stack, STACK);
 #endif
@@ -129,6 +138,7 @@ inline void resume(Thread& thread) {  // the scheduler's stack -> the thread's
 
 // Stop the launch: the message goes to Python as an exception.
 __attribute__((format(printf, 1, 2))) inline void fault(const char* format, ...) {
+    Quiet quiet;
     va_list values;
     va_start(values, format);
     vsnprintf(message, sizeof message, format, values);
@@ -141,6 +151,7 @@ inline void enter() {
     __sanitizer_finish_switch_fiber(nullptr, &outer_stack, &outer_size);
 #endif
     body(arguments);
+    unwatch();
     self->state = DONE;
     leave();
 }
@@ -185,16 +196,18 @@ inline bool meet() {
     for (const Thread& thread : threads)
         if (thread.state != DONE) { one = &thread; break; }
     if (!one) return false;
-    for (const Thread& other : threads) {
-        bool agreed = one->state == AT_BARRIER && other.state == AT_BARRIER && one->site == other.site;
-        if (agreed || &other == one) continue;
+    const Thread* other = nullptr;
+    for (const Thread& thread : threads)
+        if (thread.state != one->state || !(thread.site == one->site)) { other = &thread; break; }
+    if (other || one->state == IN_WARP) {
         char first[160], second[160];
         describe(first, sizeof first, *one);
-        describe(second, sizeof second, other);
+        describe(second, sizeof second, other ? *other : threads.back());
         snprintf(message, sizeof message, "divergence: %s; %s", first, second);
         return false;
     }
     for (Thread& thread : threads) thread.state = READY;
+    phase++;
     shuffle(order);
     return true;
 }
@@ -215,8 +228,9 @@ inline void run_block() {
     } while (meet());
 }
 
+static std::vector<char*> stacks;
+
 inline void hire(int count) {  // a fiber for every thread of a block
-    static std::vector<char*> stacks;
     while ((int)stacks.size() < count) stacks.push_back((char*)malloc(STACK));
     threads.assign(count, Thread());
     order.resize(count);
@@ -235,6 +249,7 @@ inline const char* run(void (*kernel)(void**), void** values, const unsigned* gr
     blockDim = {size[0], size[1], size[2]};
     body = kernel, arguments = values, random_state = seed * 2654435769u, *message = 0;
     hire(size[0] * size[1] * size[2]);
+    forget();
     std::vector<int> blocks(grid[0] * grid[1] * grid[2]);
     for (size_t i = 0; i < blocks.size(); i++) blocks[i] = i;
     shuffle(blocks);

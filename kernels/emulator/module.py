@@ -5,12 +5,14 @@ Stands on build.py and NumPy. Read fibers.h next.
 
 import ctypes
 import os
+import re
+import subprocess
 import threading
 from pathlib import Path
 
 import numpy as np
 
-from .build import EmulatorError, library
+from .build import HEADERS, EmulatorError, library
 from .source import assemble
 
 THREADS = 1024  # the most that a block may have
@@ -23,17 +25,18 @@ class Module:
     path      the .cu file
     defines   macros: ["REAL=float", ...]
     seed      of the order in which threads and blocks run; 0: as they are numbered
-    sanitize  with the address and undefined-behaviour sanitizers, in a Python that was started by
-              `python -m minigan.kernels.emulator sanitize ...`; None: if it was
+    check     "races": every access is checked against those of the other threads
+              "bounds": with the address and undefined-behaviour sanitizers, in a Python that was started by
+              `python -m minigan.kernels.emulator bounds ...`
+              None: as $MINIGAN_EMULATOR_CHECK says, else neither
     text      the source instead of the file's own, from source.assemble: to run a changed kernel
     """
 
-    def __init__(self, path, defines=(), *, seed=0, sanitize=None, text=None):
+    def __init__(self, path, defines=(), *, seed=0, check=None, text=None):
         self.name, self.seed = Path(path).name, seed
-        if sanitize is None:
-            sanitize = os.environ.get("MINIGAN_SANITIZE") == "1"
+        check = check or os.environ.get("MINIGAN_EMULATOR_CHECK")
         self.text = assemble(path) if text is None else text
-        self._build = lambda: library(self.text, Path(path).stem, defines, sanitize)
+        self._build = lambda: library(self.text, Path(path).stem, defines, check)
         self._library, self._signatures, self.kernels = None, {}, []
 
     def load(self):
@@ -64,7 +67,17 @@ class Module:
             sizes = size(*grid), size(*block), ctypes.c_size_t(shared), ctypes.c_uint(self.seed)
             problem = _text(run, pointers, *sizes)
         if problem:
-            raise EmulatorError(f"{name}, {problem}")
+            raise EmulatorError(f"{name}, {re.sub('@0x[0-9a-f]+', self._line, problem)}")
+
+    def _line(self, match):
+        """The file and line of an address in the library: the innermost that is no header of the emulator."""
+        command = ["addr2line", "-i", "-e", self._library._name, match[0][1:]]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+        except (OSError, subprocess.CalledProcessError):
+            return match[0]
+        places = [place.split(" (")[0].rpartition("/")[2] for place in found if place]
+        return next((place for place in places if not Path(HEADERS, place.split(":")[0]).exists()), match[0])
 
     def _values(self, name, args):
         """The arguments as C values of the types that the kernel declares."""

@@ -64,5 +64,8 @@ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
 template <int BYTES> void copy_async(void* shared, const void* global, bool wanted, SITE_HERE) {
     emulator::copy_later(shared, global, BYTES, wanted ? BYTES : 0, file, line);
 }
-inline void commit_copies() { emulator::self->groups++; }
+inline void commit_copies() {
+    emulator::Quiet quiet;
+    emulator::self->groups++;
+}
 template <int PENDING> void wait_copies() { emulator::await_copies(PENDING); }

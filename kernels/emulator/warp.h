@@ -1,18 +1,19 @@
-// Where threads meet: barriers, shuffles, votes, tensor cores, asynchronous copies, shared memory.
+// Where threads meet: barriers, shuffles, votes, asynchronous copies.
 //
 // What a warp does together is done once: every lane leaves the address of its part and waits; the last one to arrive
-// does the work for all of them, and all go on. Shared memory starts every block as NaN (all bits set), and an
-// asynchronous copy lands only when its thread waits for it, so that reading too early shows.
+// does the work for all of them, and all go on. An asynchronous copy lands only when its thread waits for it, so that
+// reading too early shows.
 //
-// Stands on fibers.h.  Read cuda_on_cpu.h next.
+// Stands on shared.h.  Read cuda_on_cpu.h next.
 #pragma once
-#include "fibers.h"
+#include "shared.h"
 
 #define SITE_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 namespace emulator {
 
 inline void wait(State state, const char* file, int line) {
+    Quiet quiet;
     self->site = {file, line};
     self->state = state;
     leave();
@@ -23,6 +24,7 @@ inline int lane() { return self->number & 31; }
 // together(parts, mask), once, when all lanes of the mask have come to this line; parts[lane] is what the lane offers.
 template <class Together>
 void warp_together(unsigned mask, void* offer, const char* file, int line, Together together) {
+    Quiet quiet;
     int first = self->number & ~31, lanes = threads.size() - first < 32 ? (int)threads.size() - first : 32;
     if (lanes < 32) mask &= (1u << lanes) - 1;
     if (!(mask >> lane() & 1)) fault("%s:%d: lane %d is not in its own mask 0x%08x", file, line, lane(), mask);
@@ -36,6 +38,7 @@ void warp_together(unsigned mask, void* offer, const char* file, int line, Toget
         parts[i] = other.offer;
     }
     together(parts, mask);
+    have_met(first, mask);
     for (int i = 0; i < lanes; i++)
         if (mask >> i & 1) threads[first + i].state = READY;
 }
@@ -57,43 +60,31 @@ T shuffle_lanes(unsigned mask, T value, int width, const char* file, int line, S
     return offer.result;
 }
 
-// Shared memory that this block has not touched yet is filled with NaN.
-inline void fresh(void* memory, size_t size) {
-    static struct { void* memory; unsigned long block; } seen[64];
-    for (auto& entry : seen) {
-        if (entry.memory && entry.memory != memory) continue;
-        if (entry.block != block) memset(memory, 0xff, size);
-        entry = {memory, block};
-        return;
-    }
-}
-
-static void* dynamic;  // what the launch asks for beyond the kernel's own
-static size_t dynamic_size;
-
-inline void* dynamic_shared() {
-    if (dynamic) fresh(dynamic, dynamic_size);
-    return dynamic;
-}
-
 // An asynchronous copy of `bytes` of which `size` are read and the rest are zeros; it lands in await_copies.
-inline void copy_later(void* to, const void* from, int bytes, int size, SITE_HERE) {
+NOT_INLINE inline void copy_later(void* to, const void* from, int bytes, int size, SITE_HERE) {
+    Quiet quiet;
+    check(to, bytes, true, __builtin_return_address(0));  // it may land at once
+    if (size) check(from, size, false, __builtin_return_address(0));
     if ((uintptr_t)to % bytes || (size && (uintptr_t)from % bytes))
         fault("%s:%d: an asynchronous copy of %d bytes wants addresses that it divides", file, line, bytes);
-    self->copies.push_back({to, from, bytes, size, self->groups});
+    self->copies.push_back({to, from, bytes, size, self->groups, __builtin_return_address(0)});
 }
 
 inline void await_copies(int pending) {  // all but the newest `pending` groups land
+    Quiet quiet;
     size_t kept = 0;
-    for (const Copy& copy : self->copies) {
+    std::vector<Copy>& copies = self->copies;
+    for (size_t i = 0; i < copies.size(); i++) {
+        const Copy copy = copies[i];
         if (copy.group >= self->groups - pending) {
-            self->copies[kept++] = copy;
+            copies[kept++] = copy;
             continue;
         }
+        check(copy.to, copy.bytes, true, copy.where);  // or only now
         memcpy(copy.to, copy.from, copy.size);
         memset((char*)copy.to + copy.size, 0, copy.bytes - copy.size);
     }
-    self->copies.resize(kept);
+    copies.resize(kept);
 }
 
 }  // namespace emulator

@@ -1,0 +1,56 @@
+"""Every CUDA file compiles for every architecture that it is meant for, and none of its kernels runs out of registers.
+
+NVRTC does this without a GPU, a driver or a CUDA toolkit. Registers and spills are what its assembler reports.
+"""
+
+import itertools
+
+import pytest
+
+from minigan.kernels.cuda import compile as cuda_compile
+from minigan.kernels.cuda import product
+
+pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is missing: pip install 'minigan[test]'")
+
+CASES = list(itertools.product(cuda_compile.sources(), cuda_compile.DTYPES))
+ON_TENSOR_CORES = {"gemm": 6, "conv2d": 3, "conv_transpose2d": 3, "conv2d_weight": 3}
+
+
+@pytest.mark.parametrize("architecture", cuda_compile.ARCHITECTURES)
+@pytest.mark.parametrize("name, dtype", CASES)
+def test_every_kernel_compiles_and_keeps_to_its_registers(name, dtype, architecture):
+    used = cuda_compile.usage(name, dtype, architecture)
+    assert used
+    for kernel, usage in used.items():
+        assert usage.spills == usage.stack == 0, f"{kernel} keeps numbers in memory: {usage}"
+        assert usage.registers * 256 <= 65536 and usage.shared <= 48 * 1024
+    tensor = [kernel for kernel in used if "_tensor_" in kernel]
+    wanted = ON_TENSOR_CORES.get(name, 0) if dtype == "float32" and architecture >= cuda_compile.TENSOR_CORES else 0
+    assert len(tensor) == wanted
+
+
+def test_a_spill_is_reported():
+    """The report is read, not assumed to be zero: an array with an index that only the run knows lies in memory."""
+    text = """extern "C" __global__ void spills(const int* index, float* y) {
+        float a[64];
+        for (int i = 0; i < 64; i++) a[i] = y[i] * y[i + 1];
+        for (int i = 0; i < 64; i++) y[i] = a[index[i] & 63];
+    }"""
+    assert cuda_compile.compiled(text, "spills", "float32", 80)["spills"].stack >= 256
+
+
+def test_what_does_not_compile_is_said_with_its_line():
+    text = '#line 7 "wrong.cu"\nextern "C" __global__ void wrong(float* y) { *y = nothing; }'
+    with pytest.raises(
+        RuntimeError, match=r"(?s)wrong\.cu does not compile for sm_80, float32.*wrong\.cu\(7\).*nothing"
+    ):
+        cuda_compile.compiled(text, "wrong", "float32", 80)
+
+
+@pytest.mark.parametrize("architecture, limit", [(80, 163), (86, 99), (89, 99), (90, 227), (100, 227), (120, 99)])
+def test_the_stages_fit_into_shared_memory(architecture, limit):
+    """KB that a block may have: CUDA C++ Programming Guide, technical specifications per compute capability."""
+    for (rows, columns, _), along in itertools.product(
+        product.TILES.values(), itertools.product([True, False], repeat=2)
+    ):
+        assert product.stages(rows, columns, along) <= limit * 1024

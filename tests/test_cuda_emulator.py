@@ -1,0 +1,468 @@
+"""The emulator: that CUDA means there what it means on a GPU, and that it sees the faults it says it sees.
+
+Faults are planted by changing the text of the real kernels, as an author's slip would.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigan.kernels import cuda, emulator, reference
+from minigan.kernels.cuda import backends
+from minigan.kernels.cuda import compile as cuda_compile
+from minigan.kernels.cuda import random as draws
+from minigan.kernels.emulator import build
+from minigan.kernels.emulator.source import assemble
+
+pytestmark = pytest.mark.skipif(
+    emulator.compiler() is None, reason="the emulator needs a C++ compiler: apt install g++"
+)
+
+KERNELS = f"""\
+#include "{cuda_compile.FOLDER / "ptx.cuh"}"
+extern "C" __global__ void shuffles(const float* x, float* y) {{
+    int i = threadIdx.x;
+    y[i] = __shfl_sync(~0u, x[i], 3);
+    y[i + 48] = __shfl_xor_sync(~0u, x[i], 1);
+    y[i + 96] = __shfl_down_sync(~0u, x[i], 2, 8);
+    y[i + 144] = __shfl_up_sync(~0u, x[i], 2);
+    if (i < 4) y[i] += __shfl_sync(0xfu, x[i], 2);
+}}
+extern "C" __global__ void votes(const int* x, unsigned* y) {{
+    int i = threadIdx.x;
+    y[i] = __ballot_sync(~0u, x[i]);
+    y[i + 32] = __any_sync(~0u, x[i] > 1) + 2 * __all_sync(~0u, x[i] < 2);
+}}
+extern "C" __global__ void histogram(const int* x, int n, int* counts, float* sum, int* largest) {{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    atomicAdd(&counts[x[i]], 1);
+    atomicAdd(sum, x[i]);
+    atomicMax(largest, x[i]);
+}}
+extern "C" __global__ void indices(int* y) {{
+    int block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    int thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+    y[block * blockDim.x * blockDim.y * blockDim.z + thread] = block * 1000 + thread;
+}}
+extern "C" __global__ void untouched(float* y, float* z) {{
+    __shared__ float here[32];
+    extern __shared__ float there[];
+    y[threadIdx.x] = here[threadIdx.x], z[threadIdx.x] = there[threadIdx.x];
+    __syncthreads();
+    here[threadIdx.x] = there[threadIdx.x] = 1;
+}}
+extern "C" __global__ void multiply_tf32(const float* a, const float* b, float* d) {{
+    int g = threadIdx.x / 4, t = threadIdx.x % 4;
+    unsigned x[4], y[2];
+    float z[4] = {{}};
+    for (int i = 0; i < 4; i++) x[i] = to_tf32(a[(g + i % 2 * 8) * 8 + t + i / 2 * 4]);
+    for (int i = 0; i < 2; i++) y[i] = to_tf32(b[(t + i * 4) * 8 + g]);
+    mma_tf32(z, x, y);
+    for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
+}}
+extern "C" __global__ void multiply_bf16(const unsigned short* a, const unsigned short* b, float* d) {{
+    int g = threadIdx.x / 4, t = threadIdx.x % 4;
+    unsigned x[4], y[2];
+    float z[4] = {{}};
+    for (int i = 0; i < 4; i++) {{
+        const unsigned short* pair = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
+        x[i] = pair[0] | pair[1] << 16;
+    }}
+    for (int i = 0; i < 2; i++) y[i] = b[(2 * t + i * 8) * 8 + g] | b[(2 * t + 1 + i * 8) * 8 + g] << 16;
+    mma_bf16(z, x, y);
+    for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
+}}
+extern "C" __global__ void copies(const float* x, float* y) {{
+    __shared__ __align__(16) float desk[3][4];
+    for (int i = 0; i < 3; i++) {{
+        copy_async<16>(desk[i], x + 4 * i, i != 1);
+        commit_copies();
+    }}
+    wait_copies<1>();
+    for (int i = 0; i < 12; i++) y[i] = desk[i / 4][i % 4];
+}}
+extern "C" __global__ void askew(const float* x) {{
+    __shared__ __align__(16) float desk[4];
+    copy_async<16>(desk, x + 1, true);
+}}
+extern "C" __global__ void leaves(float* y) {{
+    if (threadIdx.x == 5) return;
+    __syncthreads();
+}}
+extern "C" __global__ void lonely(float* y) {{
+    if (threadIdx.x < 8)
+        y[threadIdx.x] = __shfl_sync(~0u, 1.f, 0);
+}}
+template <class T> __global__ void no_name(T* y) {{}}
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("emulator") / "small.cu"
+    path.write_text(KERNELS, encoding="utf-8")
+    return emulator.Module(path, seed=1).load()
+
+
+def line(text):
+    """The line of KERNELS that a text stands in."""
+    return KERNELS[: KERNELS.index(text)].count("\n") + 1
+
+
+def random(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+# --------------------------------------------------------------------------------------- CUDA means what it means
+
+
+def test_lanes_read_one_another(small, rng):
+    """48 threads: a warp and a half; a lane beyond the end, or of another group of 8, is not read."""
+    x, y = random(rng, 48), np.zeros(192, np.float32)
+    small.launch("shuffles", (1,), (48,), [x, y])
+    warp, lane = np.arange(48) // 32 * 32, np.arange(48) % 32
+    wanted = x[warp + 3]
+    wanted[:4] += x[2]
+    np.testing.assert_array_equal(y[:48], wanted)
+    np.testing.assert_array_equal(y[48:96], x[warp + (lane ^ 1)])
+    np.testing.assert_array_equal(y[96:144], x[np.where(lane % 8 < 6, warp + lane + 2, warp + lane) % 48])
+    np.testing.assert_array_equal(y[144:], x[np.where(lane > 1, warp + lane - 2, warp + lane)])
+
+
+def test_lanes_vote(small):
+    y = np.zeros(64, np.uint32)
+    small.launch("votes", (1,), (32,), [np.arange(32, dtype=np.int32) % 3, y])
+    assert set(y[:32]) == {sum(1 << i for i in range(32) if i % 3)} and set(y[32:]) == {1}
+
+
+def test_atomics_add_up(small, rng):
+    x = rng.integers(0, 7, 1000).astype(np.int32)
+    counts, total, largest = np.zeros(7, np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32)
+    small.launch("histogram", (4,), (256,), [x, np.int32(1000), counts, total, largest])
+    assert (counts == np.bincount(x)).all() and total[0] == x.sum() and largest[0] == x.max()
+
+
+def test_every_thread_of_every_block_runs_once(small):
+    y = np.zeros(2 * 3 * 4 * 30, np.int32)
+    small.launch("indices", (2, 3, 4), (5, 3, 2), [y])
+    assert (y == np.add.outer(np.arange(24) * 1000, np.arange(30)).ravel()).all()
+
+
+def test_shared_memory_starts_every_block_as_nan(small):
+    y, z = np.zeros(32, np.float32), np.zeros(32, np.float32)
+    small.launch("untouched", (3,), (32,), [y, z], shared=128)
+    assert np.isnan(y).all() and np.isnan(z).all()
+
+
+def tf32(x):
+    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
+
+def test_a_tensor_core_multiplies_tf32(small, rng):
+    a, b, d = random(rng, 16, 8), random(rng, 8, 8), np.zeros((16, 8), np.float32)
+    small.launch("multiply_tf32", (1,), (32,), [a, b, d])
+    np.testing.assert_allclose(d, tf32(a).astype(np.float64) @ tf32(b), rtol=0, atol=2e-6)
+    assert np.abs(d - a.astype(np.float64) @ b).max() > 1e-5  # it does round
+
+
+def test_a_tensor_core_multiplies_bf16(small, rng):
+    a, b = (((random(rng, *shape).view(np.uint32) + 0x8000) >> 16).astype(np.uint16) for shape in ((16, 16), (16, 8)))
+    d = np.zeros((16, 8), np.float32)
+    small.launch("multiply_bf16", (1,), (32,), [a, b, d])
+    whole = [(x.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for x in (a, b)]
+    np.testing.assert_allclose(d, whole[0] @ whole[1], rtol=0, atol=4e-6)
+
+
+def test_an_asynchronous_copy_lands_when_it_is_waited_for(small, rng):
+    x, y = random(rng, 12), np.zeros(12, np.float32)
+    small.launch("copies", (1,), (1,), [x, y])
+    np.testing.assert_array_equal(y, np.r_[x[:4], np.zeros(4), np.full(4, np.nan)])
+
+
+# ------------------------------------------------------------------------------------------------ what it says
+
+CALLS = {  # what is wrong with a launch, and what the emulator says
+    "no such kernel": ("nothing", (1,), [], "small.cu has no kernel 'nothing'; it has shuffles, votes, histogram"),
+    "a template": ("no_name", (1,), [], "has no kernel 'no_name'"),
+    "too few arguments": ("indices", (1,), [], "indices: takes 1 arguments, got 0"),
+    "another dtype": ("indices", (1,), [np.zeros(9)], "indices: argument 0 points to int32, got an array of float64"),
+    "a list": ("indices", (1,), [[1, 2]], "argument 0 is a pointer and wants a NumPy array or None, got list"),
+    "too many threads": ("indices", (1025,), [np.zeros(9, np.int32)], "blocks of 1 to 1024 threads"),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_wrong_launch_is_one_sentence(small, case):
+    name, block, args, message = CALLS[case]
+    with pytest.raises(emulator.EmulatorError) as error:
+        small.launch(name, (1,), block, args)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value, kind", [(np.int64(3), "int64"), (3.0, "float"), ("3", "str")])
+def test_a_number_of_another_type_is_refused(small, value, kind):
+    arrays = [np.zeros(9, dtype) for dtype in (np.int32, np.int32, np.float32, np.int32)]
+    with pytest.raises(emulator.EmulatorError, match=f"^histogram: argument 1 is int32, got {kind}$"):
+        small.launch("histogram", (1,), (1,), [arrays[0], value, *arrays[1:]])
+
+
+FAULTS = {  # what two threads do, and the line where one of them waits
+    "leaves": ("has returned", "waits at __syncthreads()", line("threadIdx.x == 5) return;") + 1),
+    "lonely": ("has returned", "waits for lanes 0xffffffff", line("y[threadIdx.x] = __shfl")),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_threads_that_miss_one_another_are_named(small, name):
+    with pytest.raises(emulator.EmulatorError) as error:
+        small.launch(name, (1,), (32,), [np.zeros(32, np.float32)])
+    one, other, where = FAULTS[name]
+    assert one in str(error.value) and f"{other}, small.cu:{where}" in str(error.value)
+
+
+def test_a_copy_from_a_skew_address_is_refused(small):
+    with pytest.raises(emulator.EmulatorError, match=rf"small\.cu:{line('copy_async<16>(desk, x + 1')}.* 16 bytes"):
+        small.launch("askew", (1,), (1,), [np.zeros(9, np.float32)])
+
+
+def test_what_does_not_compile_is_said_with_its_line(tmp_path):
+    path = tmp_path / "wrong.cu"
+    path.write_text('\n\nextern "C" __global__ void wrong(float* y) { *y = nothing; }\n', encoding="utf-8")
+    with pytest.raises(emulator.EmulatorError, match=r"wrong.* does not compile:\n(?s:.*)wrong\.cu:3:.*nothing"):
+        emulator.Module(path).load()
+
+
+def test_without_a_compiler_it_says_how_to_get_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "compiler", lambda: None)
+    path = tmp_path / "any.cu"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(emulator.EmulatorError, match=r"needs a C\+\+ compiler.*apt install g\+\+"):
+        emulator.Module(path).load()
+
+
+# ------------------------------------------------------------------------------- faults in the project's own kernels
+
+
+def gemm(version):
+    def run(rng):
+        a, b = random(rng, 70, 90), random(rng, 90, 66)
+        return cuda.matmul(a, b, version=version), reference.matmul(a.astype(np.float64), b)
+
+    return run
+
+
+def conv(rng):
+    x, w = random(rng, 2, 6, 6, 8), random(rng, 3, 3, 8, 20)
+    options = {"stride": (1, 1), "padding": (1, 1)}
+    return cuda.conv2d(x, w, version="tensor", **options), reference.conv2d(x.astype(np.float64), w, **options)
+
+
+def moments(rng):
+    x = random(rng, 70, 40)
+    return cuda.batch_norm_moments(x), reference.batch_norm_moments(x.astype(np.float64))
+
+
+EARLY = "    __syncthreads();\n    if (threadIdx.y >= 2"
+PLANTED = {  # what is wrong: (file, the line as it should be, as it is, who notices)
+    "no barrier after the loads": ("gemm", "__syncthreads();  // the desk is laid", "", gemm("tiled")),
+    "no barrier before the next loads": ("gemm", "__syncthreads();  // everybody has read it", "", gemm("tiled")),
+    "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tensor")),
+    "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tensor")),
+    "a lane reads another's row": ("conv2d", "wm + i * 16 + g + e % 2 * 8", "wm + i * 16 + g + e / 2 * 8", conv),
+    "a lane writes another's column": ("conv2d", "n + j * 8 + t * 2", "n + j * 8 + t", conv),
+    "a bound that is off by one": ("conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", conv),
+    "a pixel's row is not checked": ("conv2d", "(unsigned)p.row < (unsigned)height", "p.row < height", conv),
+    "sums are read too early": ("batch_norm", EARLY, EARLY.replace("__syncthreads();", ""), moments),
+}  # fmt: skip
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """plant(file, old, new): the kernels of a file, changed."""
+
+    def plant(file, old, new):
+        text = assemble(cuda_compile.sources()[file])
+        assert text.count(old) == 1, f"{file}.cu has changed: {old!r}"
+        module = emulator.Module(
+            cuda_compile.sources()[file], cuda_compile.defines("float32"), text=text.replace(old, new)
+        )
+        monkeypatch.setitem(backends.emulated._modules, (file, "float32"), module)
+
+    monkeypatch.setattr(backends.emulated, "seed", 0)
+    return plant
+
+
+def right(run, seed):
+    """Whether a kernel's numbers are right, up to what TF32 rounds away."""
+    backends.emulated.seed = seed
+    got, want = run(np.random.default_rng(seed))
+    return bool((np.abs(got - want) <= 1e-2 * (1 + np.abs(want).max())).all())
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_caught_at_every_seed(fault, planted):
+    file, old, new, run = PLANTED[fault]
+    assert all(right(run, seed) for seed in range(3)), "without the fault it must pass"
+    planted(file, old, new)
+    assert not any(right(run, seed) for seed in range(1, 6))
+
+
+def test_a_divergent_barrier_names_both_lines(planted):
+    old = "__syncthreads();  // the desk is laid"
+    planted("gemm", old, "if (threadIdx.x < 100) __syncthreads(); // the desk is laid")
+    where = (cuda_compile.FOLDER / "tile.cuh").read_text(encoding="utf-8").splitlines()
+    first, second = (
+        1 + next(i for i, text in enumerate(where) if mark in text) for mark in (old, "everybody has read")
+    )
+    with pytest.raises(emulator.EmulatorError) as error:
+        gemm("tiled")(np.random.default_rng(0))
+    assert f"tile.cuh:{first}" in str(error.value) and f"tile.cuh:{second}" in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------------- races
+
+RACES = """\
+extern "C" __global__ void same_value(float* y) {
+    __shared__ float desk;
+    desk = 1;
+    __syncthreads();
+    y[threadIdx.x] = desk;
+}
+extern "C" __global__ void blocks(float* y) {
+    y[blockIdx.x / 2] = 1;
+}
+extern "C" __global__ void lanes(float* y, int wait) {
+    __shared__ float desk[32];
+    desk[threadIdx.x] = y[threadIdx.x];
+    if (wait) __syncwarp();
+    y[threadIdx.x] = desk[31 - threadIdx.x];
+}
+extern "C" __global__ void counts(int* y) {
+    atomicAdd(y, 1);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def racing(tmp_path_factory):
+    path = tmp_path_factory.mktemp("emulator") / "racing.cu"
+    path.write_text(RACES, encoding="utf-8")
+    return emulator.Module(path, check="races").load()
+
+
+def test_a_race_is_found_though_the_result_is_right(racing):
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in shared memory: thread .* writes, racing\.cu:3, what thread"
+    ):
+        racing.launch("same_value", (1,), (32,), [np.zeros(32, np.float32)])
+
+
+def test_blocks_race_in_global_memory(racing):
+    racing.launch("blocks", (1,), (1,), [np.zeros(1, np.float32)])
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in global memory: .* of another block writes, racing\.cu:8"
+    ):
+        racing.launch("blocks", (2,), (1,), [np.zeros(1, np.float32)])
+
+
+def test_a_warp_that_has_met_is_in_order(racing):
+    y = np.arange(32, dtype=np.float32)
+    racing.launch("lanes", (1,), (32,), [y, np.int32(1)])
+    assert (y == np.arange(32)[::-1]).all()
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in shared memory: .* racing\.cu:1[24], what .* racing\.cu:1[24]"
+    ):
+        racing.launch("lanes", (1,), (32,), [y, np.int32(0)])
+
+
+def test_atomics_do_not_race(racing):
+    y = np.zeros(1, np.int32)
+    racing.launch("counts", (3,), (40,), [y])
+    assert y[0] == 120
+
+
+def test_no_kernel_of_this_project_races(monkeypatch, rng):
+    """Every launch once, small; `MINIGAN_EMULATOR_CHECK=races pytest tests/test_cuda_kernels.py` takes the long way."""
+    careful = backends.Emulated(seed=1, check="races")
+    careful.prepare(["float32"])
+    monkeypatch.setattr(backends, "emulated", careful)
+    options = {"stride": (2, 2), "padding": (1, 1)}
+    for channels, filters in ((8, 72), (3, 5)):
+        x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
+        for version in ("plain", "tiled", "tensor"):
+            g = cuda.conv2d(x, w, version=version, **options)
+            cuda.conv_transpose2d(g, w, size=(8, 6), version=version, **options)
+            cuda.conv2d_weight(x, g, kernel_size=(4, 4), version=version, **options)
+            cuda.matmul(w.reshape(-1, filters).T, x.reshape(-1, channels)[:16].repeat(channels, 0), version=version)
+    gamma, beta = random(rng, 2, 3)
+    moments = cuda.batch_norm_moments(x)
+    cuda.batch_norm(x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
+    cuda.batch_norm_backward(x, x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
+    a, b, c = random(rng, 70, 40), random(rng, 40, 33), random(rng, 33)
+    y = cuda.linear(a, b, c, slope=0.2)
+    cuda.linear_backward(y, y, a, b, slope=0.2, needs=(True, True))
+    cuda.add(a, a)
+    cuda.adam([a], [a + 1], [a * 0], [a * 0], lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=1)
+    cuda.rmsprop([a], [a + 1], [a * 0], lr=0.1, alpha=0.9, eps=1e-8)
+    cuda.sgd([a], [a + 1], [a * 0], lr=0.1, momentum_rate=0.9)
+    draws.normal(draws.generator(1, like=a), 1000)
+
+
+@pytest.mark.parametrize("mark", ["the desk is laid", "everybody has read it"])
+def test_a_missing_barrier_is_found_with_the_lines_that_race(mark):
+    path = cuda_compile.sources()["gemm"]
+    text = assemble(path).replace(f"__syncthreads();  // {mark}", "")
+    module = emulator.Module(path, cuda_compile.defines("float32"), text=text, check="races")
+    tile = (cuda_compile.FOLDER / "tile.cuh").read_text(encoding="utf-8")
+    write, read = (tile[: tile.index(code)].count("\n") + 1 for code in ("left[i % DESK]", "sums[i][j] +="))
+    a = np.ones((70, 40), np.float32)
+    sizes = [np.int32(n) for n in (70, 70, 40, 40, 1, 1, 40, 1, 0, 0)]
+    with pytest.raises(emulator.EmulatorError) as error:
+        module.launch("gemm_tiled", (2, 2, 1), (256,), [a, a, np.zeros((70, 70), np.float32), *sizes])
+    assert f"tile.cuh:{read}" in str(error.value)
+    assert f"tile.cuh:{write}" in str(error.value) or f"tile.cuh:{write + 1}" in str(error.value)
+
+
+# ----------------------------------------------------------------------------------------------------- bounds
+
+OUTSIDE = """
+import numpy as np
+from minigan.kernels import cuda, emulator
+from minigan.kernels.cuda import backends, compile
+from minigan.kernels.emulator.source import assemble
+path, old, new = compile.sources()["elementwise"], "if (column >= columns) return;", "if (column > columns) return;"
+text = assemble(path)
+x, w, b = (np.ones(shape, np.float32) for shape in ((50, 30), (30, 40), (40,)))
+changed = {changed}
+if changed:
+    assert text.count(old) == 1
+    module = emulator.Module(path, compile.defines("float32"), text=text.replace(old, new))
+    backends.emulated._modules["elementwise", "float32"] = module
+y = cuda.linear(x, w, b, slope=1.0)
+assert (y == 31).all()
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libasan is looked for on Linux")
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_access_out_of_bounds_is_reported_with_its_line(changed):
+    command = [sys.executable, "-m", "minigan.kernels.emulator", "bounds", "-c", OUTSIDE.format(changed=changed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "no libasan" in done.stderr:
+        pytest.skip("this compiler has no libasan")
+    source = (cuda_compile.FOLDER / "elementwise.cu").read_text(encoding="utf-8")
+    line = source[: source.index("real b = bias[column]")].count("\n") + 1
+    if changed:
+        assert "heap-buffer-overflow" in done.stderr and f"elementwise.cu:{line}" in done.stderr and done.returncode
+    else:
+        assert done.stdout == "done\n" and not done.returncode, done.stderr
+
+
+def test_the_demonstration_finds_its_faults():
+    command = [sys.executable, "-m", "minigan.kernels.emulator"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.count("all numbers right") == 1 and out.count("numbers wrong") == 2 and out.count("divergence") == 1
