@@ -6,8 +6,8 @@
                In the least-squares game l is compared with labels, in Wasserstein's it is the critic's value C(x),
                in an f-GAN the number v that goes into the output activation
     softplus   -log σ(l) = softplus(-l) and -log(1 - σ(l)) = softplus(l): the same numbers, without ever forming a
-               probability that can round to 0. So every loss here is finite at logits of ±1e4, but for one that is
-               e^l by definition
+               probability that can round to 0. So the losses are finite at logits of ±1e4, but for those that grow
+               as e^l by definition: the maximum-likelihood game, and three of the f-GANs
 
 A `Game` is a pair of them, and `game("hinge")` finds it by name: another name, another game.
 
