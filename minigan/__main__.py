@@ -19,8 +19,10 @@ import sys
 
 import numpy as np
 
+from .device import DeviceError
 from .nn import Module
 from .reproduce import command as reproducing
+from .tensor import tensor
 from .testing import KinkError
 from .testing.gradcheck import GradientError, examine
 from .testing.subject import Subject
@@ -76,17 +78,15 @@ def _count(text):
 
 def gradcheck_command(args):
     """A table: each argument at each order, its error as a share of the tolerance, and the verdict."""
-    if args.device == "cuda":
-        raise Unusable("--device cuda: there are no CUDA kernels yet; leave it out to check on the CPU")
     if args.seed < 0:
         raise Unusable(f"--seed must be 0 or more, got {args.seed}")
     function = _target(args.target)
     shapes = [_shape(text) for text in args.input]
     rng = np.random.default_rng(args.seed)
     try:
-        subject = Subject(function, [rng.normal(size=shape) for shape in shapes])
+        subject = Subject(function, [tensor(rng.normal(size=shape), device=args.device) for shape in shapes])
         findings = _table(subject, args)
-    except (KinkError, ValueError, TypeError) as error:
+    except (KinkError, DeviceError, ValueError, TypeError) as error:
         raise Unusable(_sentence(error)) from error
     except Exception as error:  # the user's own code may raise anything
         raise Unusable(f"{args.target} raised {type(error).__name__}: {_sentence(error)}") from error

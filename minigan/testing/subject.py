@@ -2,8 +2,9 @@
 
 An op, a layer and a lambda become the same thing here. A module's parameters are arguments like the others, under the
 names of `named_parameters`; its buffers (running means) are copies at every call, so that a check leaves no trace.
+Inputs that lie on a GPU are moved there at every call: the function runs on its device, the check's own numbers on the CPU.
 
-Stands on autograd.py and nn/module.py. Read gradcheck.py next.
+Stands on autograd.py, ops/ and nn/module.py. Read gradcheck.py next.
 """
 
 import inspect
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..autograd import Op, _history
 from ..nn import Module
+from ..ops import copy_to
 from ..tensor import Tensor
 
 
@@ -23,6 +25,7 @@ class Subject:
         inputs = [inputs] if isinstance(inputs, Tensor | np.ndarray) else list(inputs)
         self.f, self.count = f, len(inputs)
         self.label, self.names = _names(f, len(inputs))
+        self.device = next((x.device for x in inputs if isinstance(x, Tensor) and x.device != "cpu"), "cpu")
         self.xs = [promoted(x) for x in inputs]
         self.slots = _slots(f) if isinstance(f, Module) else []
         self.parameters = {}  # tensor of the module: its place among xs
@@ -34,15 +37,23 @@ class Subject:
 
     def __call__(self, *xs):
         places = [(home, name, home[name]) for home, name in self.slots]
-        copies = {x: xs[self.parameters[x]] if x in self.parameters else promoted(x) for _, _, x in places}
+        xs = [self._on(self.device, x) for x in xs]
+        copies = {
+            x: xs[self.parameters[x]] if x in self.parameters else self._on(self.device, promoted(x))
+            for _, _, x in places
+        }
         try:
             for home, name, x in places:
                 home[name] = copies[x]
             with np.errstate(all="ignore"):  # what is not finite is reported with its place
-                return self.f(*xs[: self.count])
+                return self._on("cpu", self.f(*xs[: self.count]))
         finally:
             for home, name, x in places:
                 home[name] = x
+
+    def _on(self, device, x):
+        """x there, differentiably; what is not a tensor is found out later."""
+        return x if self.device == "cpu" or not isinstance(x, Tensor) else copy_to(x, device=device)
 
     def check(self):
         """ValueError or TypeError, in one sentence, for what no gradient check can be made of."""
@@ -88,7 +99,7 @@ class Subject:
 
 def promoted(x):
     """A leaf with a copy of x's numbers: floating ones in float64 and differentiated, others held fixed."""
-    x = x.data if isinstance(x, Tensor) else np.asarray(x)
+    x = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
     x = np.array(x, np.float64 if x.dtype.kind == "f" else x.dtype)
     return Tensor(x, requires_grad=x.dtype.kind == "f")
 
