@@ -2,7 +2,7 @@
 
 An op, a layer and a lambda become the same thing here. A module's parameters are arguments like the others, under the
 names of `named_parameters`; its buffers (running means) are copies at every call, so that a check leaves no trace.
-Inputs that lie on a GPU are moved there at every call: the function runs on its device, the check's own numbers on the CPU.
+Inputs that lie on a GPU are moved there at every call: the function runs on its device, the check on the CPU.
 
 Stands on autograd.py, ops/ and nn/module.py. Read gradcheck.py next.
 """
