@@ -12,12 +12,14 @@ from minigan.kernels.cuda import product
 
 pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is missing: pip install 'minigan[test]'")
 
-CASES = list(itertools.product(cuda_compile.sources(), cuda_compile.DTYPES))
+CASES = [
+    *itertools.product(cuda_compile.sources(), ["float32"], cuda_compile.ARCHITECTURES),
+    *itertools.product(cuda_compile.sources(), ["float64"], [75, 90, 120]),  # plain loops and tiles alone
+]
 ON_TENSOR_CORES = {"gemm": 6, "conv2d": 3, "conv_transpose2d": 3, "conv2d_weight": 3}
 
 
-@pytest.mark.parametrize("architecture", cuda_compile.ARCHITECTURES)
-@pytest.mark.parametrize("name, dtype", CASES)
+@pytest.mark.parametrize("name, dtype, architecture", CASES)
 def test_every_kernel_compiles_and_keeps_to_its_registers(name, dtype, architecture):
     used = cuda_compile.usage(name, dtype, architecture)
     assert used
@@ -54,3 +56,12 @@ def test_the_stages_fit_into_shared_memory(architecture, limit):
         product.TILES.values(), itertools.product([True, False], repeat=2)
     ):
         assert product.stages(rows, columns, along) <= limit * 1024
+
+
+@pytest.mark.parametrize("rows", sorted({n for rows, columns, _ in product.TILES.values() for n in (rows, columns)}))
+@pytest.mark.parametrize("along", [True, False])
+def test_the_lanes_of_a_fragment_read_32_banks(rows, along):
+    """tensor_tile.cuh says that its paddings keep the lanes of a warp apart: bank = word address modulo 32."""
+    pitch = product.DEPTH + 4 if along else rows + 8
+    banks = {(g * pitch + t if along else t * pitch + g) % 32 for g in range(8) for t in range(4)}
+    assert len(banks) == 32

@@ -16,6 +16,7 @@ from test_kernels import pairs, wide
 from minigan import kernels
 from minigan.kernels import cuda, emulator, reference
 from minigan.kernels.cuda import backends, random
+from minigan.kernels.cuda.product import Product, multiply
 from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases, layouts, norm_cases
 
 NO_COMPILER = "the emulator needs a C++ compiler: apt install g++"
@@ -247,6 +248,12 @@ def test_random_numbers_have_their_distribution(dtype):
     for power, mean, deviation in ((1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)):
         assert abs((z.astype(np.float64) ** power).mean() - mean) < 5 * deviation / np.sqrt(n)
     assert abs(np.corrcoef(z[:-1], z[1:])[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_an_array_beyond_what_an_int_counts_is_refused():
+    a, b = np.broadcast_to(np.float32(1), (1 << 16, 1 << 16)), np.ones((1 << 16, 1), np.float32)
+    with pytest.raises(ValueError, match=r"^gemm_nn: .* count to 2³¹, got an array of 4294967296 numbers$"):
+        multiply(backends.emulated, "gemm", "gemm_nn", (a, b), (), a[:, :1], Product(1 << 16, 1, 1 << 16), "tensor")
 
 
 def test_every_kernel_exists_here_too():

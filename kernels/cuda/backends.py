@@ -75,10 +75,10 @@ def backend_of(*arrays):
 
 
 def int32(kernel, *values):
-    """The values as a kernel's ints; ValueError beyond 2³¹: offsets are ints."""
+    """The values as a kernel's ints; ValueError for a count that is none."""
     for value in values:
         if not -(2**31) <= value < 2**31:
-            raise ValueError(f"{kernel}: an array of {value} numbers is too large; CUDA kernels count to 2³¹")
+            raise ValueError(f"{kernel}: the CUDA kernels count to 2³¹, got an array of {value} numbers")
     return [np.int32(value) for value in values]
 
 

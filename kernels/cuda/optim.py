@@ -3,6 +3,8 @@
 Twins: ../reference.py, the same names.  Stands on backends.py. Read optim.cu next.
 """
 
+import functools
+
 import numpy as np
 
 from .backends import backend_of, blocks
@@ -38,9 +40,14 @@ def tick(step):
 def _step(kernel, numbers, params, grads, *states):
     backend = backend_of(*params, *grads, *(array for state in states for array in state))
     grads = [backend.xp.ascontiguousarray(g) for g in grads]
-    rows = [[*(backend.address(x) for x in arrays), arrays[0].size] for arrays in zip(params, grads, *states)]
-    table = backend.xp.asarray(np.array(rows, np.uint64))
+    rows = tuple((*map(backend.address, arrays), arrays[0].size) for arrays in zip(params, grads, *states))
     dtype = params[0].dtype
     numbers = [dtype.type(n) if type(n) is float else n for n in numbers]
     grid = min(blocks(max(p.size for p in params), 4 * 256), 8 * backend.processors), len(params)
-    backend.run("optim", kernel, grid, (256,), [table, *numbers], dtype)
+    backend.run("optim", kernel, grid, (256,), [_table(backend, rows), *numbers], dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _table(backend, rows):
+    """The rows, where the kernel reads them: the same arrays, as a captured CUDA graph has them, are sent once."""
+    return backend.xp.asarray(np.array(rows, np.uint64))

@@ -54,6 +54,7 @@ def choose(backend, dtype, version=None):
 
 def multiply(backend, file, name, arrays, numbers, y, product, version):
     """Run kernel `name` of the chosen version: arrays and numbers are its arguments before and behind y → y."""
+    int32(name, *(array.size for array in (*arrays, y)))  # offsets are ints
     numbers = int32(name, *numbers)
     if version == "plain":
         backend.run(file, f"{name}_plain", (blocks(y.size, 256),), (256,), [*arrays, y, *numbers], y.dtype)

@@ -20,8 +20,8 @@ and its compiler (kernels/cuda/compile.py) knows the last.
     gdb --args python program.py                                  (gdb) break axpy.cu:12
 
     source.py  the text     build.py  the compiler     module.py  Module
-    races.h    every access     fibers.h  threads and barriers     shared.h  shared memory     warp.h  shuffles, copies
-    cuda_on_cpu.h  the language     tensor_core.h  mma and asynchronous copies, as kernels/cuda/ptx.cuh names them
+    races.h    every access     fibers.h  threads      shared.h  shared memory     block.h  the scheduler
+    warp.h     shuffles, copies         cuda_on_cpu.h  the language                tensor_core.h  what ptx.cuh names
 
 Stands on NumPy and a C++ compiler. Read module.py next.
 """

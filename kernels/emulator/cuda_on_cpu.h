@@ -75,8 +75,12 @@ template <class T, class F> T atomically(T* p, F next) {
     return old;
 }
 template <class T> T atomicAdd(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return old + v; }); }
-template <class T> T atomicMin(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return min(old, v); }); }
-template <class T> T atomicMax(T* p, std::common_type_t<T> v) { return atomically(p, [=](T old) { return max(old, v); }); }
+template <class T> T atomicMin(T* p, std::common_type_t<T> v) {
+    return atomically(p, [=](T old) { return min(old, v); });
+}
+template <class T> T atomicMax(T* p, std::common_type_t<T> v) {
+    return atomically(p, [=](T old) { return max(old, v); });
+}
 template <class T> T atomicExch(T* p, std::common_type_t<T> v) { return atomically(p, [=](T) { return v; }); }
 template <class T> T atomicCAS(T* p, std::common_type_t<T> wanted, std::common_type_t<T> v) {
     return atomically(p, [=](T old) { return old == wanted ? v : old; });

@@ -2,7 +2,7 @@
 //
 // Shared memory starts every block as NaN (all bits set): reading what nobody has written shows.
 //
-// Stands on fibers.h.  Read warp.h next.
+// Stands on fibers.h.  Read block.h next.
 #pragma once
 #include "fibers.h"
 

@@ -4,9 +4,9 @@
 // does the work for all of them, and all go on. An asynchronous copy lands only when its thread waits for it, so that
 // reading too early shows.
 //
-// Stands on shared.h.  Read cuda_on_cpu.h next.
+// Stands on block.h.  Read cuda_on_cpu.h next.
 #pragma once
-#include "shared.h"
+#include "block.h"
 
 #define SITE_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
@@ -61,7 +61,7 @@ T shuffle_lanes(unsigned mask, T value, int width, const char* file, int line, S
 }
 
 // An asynchronous copy of `bytes` of which `size` are read and the rest are zeros; it lands in await_copies.
-NOT_INLINE inline void copy_later(void* to, const void* from, int bytes, int size, SITE_HERE) {
+__attribute__((noinline)) inline void copy_later(void* to, const void* from, int bytes, int size, SITE_HERE) {
     Quiet quiet;
     check(to, bytes, true, __builtin_return_address(0));  // it may land at once
     if (size) check(from, size, false, __builtin_return_address(0));
