@@ -39,11 +39,15 @@ def compiled():
 def on_cuda(monkeypatch):
     """test_kernels.py's checks, of these kernels; float32 with all its bits where nothing else is asked for."""
     monkeypatch.setattr(on_cpu, "cpu", cuda)
+    monkeypatch.setattr(backends.emulated, "seed", 0)
+    monkeypatch.setattr(backends.emulated, "processors", 4)
     monkeypatch.setenv("MINIGAN_TF32", "0")
 
 
 def shuffled(data):
+    """Any order of threads; a device with few processors gets large tiles, one with many shares its sums."""
     backends.emulated.seed = data.draw(st.integers(0, 2**31), label="seed")
+    backends.emulated.processors = data.draw(st.sampled_from([1, 4, 200]), label="processors")
 
 
 def within(version, got, want, scale, terms):
@@ -112,8 +116,8 @@ def test_the_layers_of_dcgan_on_tensor_cores(n, size, channels, filters, rng):
     w = rng.normal(size=(4, 4, channels, filters)).astype(np.float32)
     g = rng.normal(size=(n, size // 2, size // 2, filters)).astype(np.float32)
     options = {"stride": (2, 2), "padding": (1, 1)}
-    for seed in range(2):
-        backends.emulated.seed = seed
+    for seed, processors in ((0, 1), (1, 200)):
+        backends.emulated.seed, backends.emulated.processors = seed, processors
         sum_of_products("conv2d", "tensor", x, w, 16 * channels, **options)
         sum_of_products("conv_transpose2d", "tensor", g, w, 16 * filters, size=(size, size), **options)
         sum_of_products("conv2d_weight", "tensor", x, g, g[..., 0].size, kernel_size=(4, 4), **options)

@@ -1,5 +1,9 @@
 """The kernels in CUDA C++, for CuPy arrays on a GPU and for NumPy arrays in the emulator.
 
+    from minigan.kernels import cuda
+    y = cuda.conv2d(x, w, stride=(2, 2), padding=(1, 1))                     # x NumPy's: every thread, on the CPU
+    y = cuda.conv2d(x, w, stride=(2, 2), padding=(1, 1), version="plain")    # or "tiled", or "tensor"
+
     maps.cuh           index maps: where the numbers of a matrix lie that was never stored
     tile.cuh           the tiled product;  tensor_tile.cuh the same on tensor cores;  ptx.cuh all inline assembly
     gemm.cu            matrix products;  conv2d.cu, conv_transpose2d.cu, conv2d_weight.cu the conv triangle
@@ -7,8 +11,12 @@
     *.py               launchers: the same names as ../reference.py, one grid and argument list for GPU and emulator
     compile.py         NVRTC's options;  device.py CuPy
 
-Each kernel has a plain version, which is the definition moved over, and versions with one idea more each. Compiled for
-all architectures and run in the emulator; not yet measured on a GPU.
+A matrix product has three versions, of one idea more each: plain, the definition moved over; tiled, with shared memory;
+tensor, with tensor cores, which round the factors of float32 products to 11 bits (TF32, as PyTorch's convolutions do).
+$MINIGAN_TF32=0 keeps all 24 bits. float64, and GPUs older than sm_80, run the tiled version.
+
+Compiled for every architecture (python -m minigan.kernels.cuda.compile) and run in the emulator; not yet measured on a
+GPU.
 
 Twins: ../reference.py, the same names. Read gemm.cu first.
 """

@@ -1,4 +1,4 @@
-// The product on tensor cores: four steps of asynchronous copies ahead of the multiplications.
+// The product on tensor cores, with asynchronous copies two steps ahead of the multiplications.
 //
 //     y[m,n] = Σ_k A[m,k] · B[k,n]      in TF32: inputs keep 11 significant bits, sums are float32
 //
