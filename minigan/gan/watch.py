@@ -26,6 +26,7 @@ from ..metrics import coverage, spread, variety
 from .alarms import HELPS, Alarms
 
 ENOUGH = 128  # samples of a batch to compare: more cost more than the step of a small network
+SPECTRAL = 4  # looks from one measurement of the spectral norms to the next: the dearest figures, and the slowest
 
 
 class Watch:
@@ -117,7 +118,7 @@ class Watch:
 
     def _measure(self, params, grads, before):
         """Norms of gradients, updates and weights, by layer and by player; spectral norms of the weights."""
-        layers, players, spectral = {}, {}, self._layers.setdefault("spectral norm", {})
+        layers, players, spectral = {}, {}, {}
         for p, g, old in zip(params, grads, before):
             if p not in self.places:
                 raise ValueError(f"Watch.step: a parameter of shape {p.shape} belongs to none of {self.players}")
@@ -125,8 +126,10 @@ class Watch:
             squares = np.array([_square(g.data), _square(p.data - old), _square(old)])
             layers[layer] = layers.get(layer, 0) + squares
             players[player] = players.get(player, 0) + squares
-            if p.ndim > 1:
+            if p.ndim > 1 and len(self.alarms.looks) % SPECTRAL == 0:
                 spectral[layer] = _short(spectral_norm(p.numpy()))
+        if spectral:
+            self._layers.setdefault("spectral norm", {}).update(spectral)
         for layer, (g, update, weights) in layers.items():
             self._layers.setdefault("gradient", {})[layer] = _short(g**0.5)
             if weights:
