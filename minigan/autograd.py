@@ -115,7 +115,7 @@ class Fused(Op):
     """An op with a hand-written forward and first derivative, and a composite definition made of other ops.
 
     composite   the same function of tensors; the page to read first, the test oracle, and what higher
-                derivatives differentiate
+                derivatives differentiate, unless it has VJPs that need not compute it again
     backward    array function (gy, y, *inputs, needs, **options) -> the inputs' gradients, in one go
     """
 
@@ -127,6 +127,8 @@ class Fused(Op):
             needs = [x in needed for x in y.inputs]
             gradients = self.backward(gy.data, y.data, *arrays, needs=needs, **y.options)
             return [(x, Tensor(g)) for x, g, wanted in zip(y.inputs, gradients, needs) if wanted]
+        if self.vjps:
+            return super().pullback(gy, y, needed)
         with _record(True):
             inputs = [identity(x) for x in y.inputs]
             again = self.composite(*inputs, **y.options)

@@ -5,6 +5,7 @@ The rows of ops/table.py are walked, and the table is held against the library: 
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 
 import numpy as np
@@ -16,6 +17,7 @@ import minigan as mg
 from minigan import ops
 from minigan.autograd import Op, _history
 from minigan.ops import table
+from minigan.ops.matmul import linear_composite, linear_fused
 from minigan.testing import gradcheck, strategies
 
 ROWS = {str(row): row for row in table.rows}
@@ -67,9 +69,9 @@ def test_every_vjp_is_run_by_the_rows_of_its_op(monkeypatch):
                 return _rule(*args, **options)
 
             monkeypatch.setitem(op.vjps, argument, counted)
-    for row in table.rows:
+    for row, recorded in itertools.product(table.rows, (False, True)):  # a fused op has VJPs for the recorded sweep
         xs = inputs(row)
-        mg.grad(row.function(*xs).sum(), [x for x in xs if x.requires_grad])
+        mg.grad(row.function(*xs).sum(), [x for x in xs if x.requires_grad], create_graph=recorded)
     assert ran == {(op.name, argument) for op in library.values() for argument in op.vjps}
 
 
@@ -115,13 +117,27 @@ def test_the_inputs_are_left_as_they_were(row):
 
 @every_row
 def test_a_row_of_a_fused_op_runs_its_fused_derivative(row):
-    """First derivatives recorded (the composite) and not recorded (the kernel) are the same numbers."""
+    """First derivatives recorded (the composite, or VJPs) and not recorded (the kernel) are the same numbers."""
     xs = inputs(row)
     wanted = [x for x in xs if x.requires_grad]
     y = row.function(*xs)
     gy = np.random.default_rng(1).normal(size=y.shape)
     for a, b in zip(mg.grad(y, wanted, gy), mg.grad(y, wanted, gy, create_graph=True)):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0, 1.5])
+def test_the_vjps_of_the_linear_layer_are_those_of_its_composite(slope, rng):
+    xs = [mg.tensor(rng.normal(size=s), requires_grad=True) for s in ((5, 3), (3, 4), (4,))]
+    gy, v = rng.normal(size=(5, 4)), [rng.normal(size=x.shape) for x in xs]
+    found = []
+    for layer in (linear_fused, linear_composite):
+        y = layer(*xs, slope=slope)
+        gxs = mg.grad(y, xs, gy, create_graph=True)
+        second = mg.grad(sum(ops.sum(gx * w) for gx, w in zip(gxs, v)), xs)
+        found.append([y, *gxs, *second])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-14)
 
 
 @given(strategies.conv_cases())
@@ -365,3 +381,19 @@ def test_results_without_axes_are_arrays_like_all_others(f, rng):
     f(x).backward()
     f(x).backward()
     np.testing.assert_allclose(x.grad, 2 * mg.grad(f(x), [x])[0].data)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_keeps_its_digits_where_it_is_next_to_zero(dtype):
+    """A generator's gradient in the minimax game is σ of a logit that a good D makes very negative."""
+    l = mg.tensor(np.array([-80.0, -30.0, -17.5, 0.0, 20.0, 80.0], dtype), requires_grad=True)
+    wide = l.numpy().astype(np.float64)
+    exact, rest = np.exp(-np.logaddexp(0, -wide)), np.exp(-np.logaddexp(0, wide))
+    close = {"rtol": 8 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(ops.sigmoid(l).numpy(), exact, **close)
+    (slope,) = mg.grad(ops.sum(ops.softplus(l)), [l], create_graph=True)
+    np.testing.assert_allclose(slope.numpy(), exact, **close)
+    (curvature,) = mg.grad(ops.sum(slope), [l])
+    np.testing.assert_allclose(curvature.numpy(), exact * rest, **close)
+    extremes = ops.sigmoid(mg.tensor(np.array([-1e4, 1e4, np.nan], dtype))).numpy()
+    assert extremes[0] == 0 and extremes[1] == 1 and np.isnan(extremes[2]) and extremes.dtype == dtype

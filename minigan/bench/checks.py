@@ -108,6 +108,16 @@ def ring_step(library):
     return _adam(G) + _gradients(G, D, real, noise(), terms=batch)
 
 
+def dcgan_critic_step(library, size, channels):
+    batch = min(BATCH, library.sizes.batch)
+    return _penalised(*library.dcgan_critic(size, channels, batch)[:3], terms=batch * size * size)
+
+
+def critic_step(library):
+    batch = library.sizes.ring_batch
+    return _penalised(*library.critic(batch)[:3], terms=batch)
+
+
 def _adam(G):
     """Two steps of the optimiser's kernel on arrays of the generator's shapes."""
     rng = np.random.default_rng(1)
@@ -132,14 +142,25 @@ def _gradients(G, D, real, z, terms):
     for network in (G, D):
         network.to(dtype=np.float64)
     double = _losses_and_gradients(G, D, real.to(dtype=np.float64), z.to(dtype=np.float64))
-    flips = 4 * np.sqrt(EPSILON * np.sqrt(terms))
+    return [pair for player in "DG" for pair in _compared(player, single[player], double[player], terms)]
+
+
+def _penalised(C, real, fake, terms):
+    """The critic's loss, its penalty in it, and the gradient, beside the same in float64 at the same points."""
     found = []
-    for player in "DG":
-        (loss, grads), (exact, exact_grads) = single[player], double[player]
-        away = [_norm(g - e) / _norm(e) / flips for g, e in zip(grads, exact_grads)]
-        found.append((f"loss of {player}", _ratio(loss, exact, terms, abs(exact))))
-        found.append((f"gradient of {player}", np.max(away)))
-    return found
+    for dtype in (np.float32, np.float64):
+        C.to(dtype=dtype)
+        loss = ours.loss_C(C, real.to(dtype=dtype), fake.to(dtype=dtype), np.random.default_rng(ours.SEED))
+        found.append((loss.data, [g.data for g in mg.grad(loss, C.parameters())]))
+    return _compared("C", *found, terms)
+
+
+def _compared(player, single, double, terms):
+    (loss, grads), (exact, exact_grads) = single, double
+    flips = 4 * np.sqrt(EPSILON * np.sqrt(terms))
+    largest = max(_norm(e) for e in exact_grads)  # for one that is exactly 0: a critic's last bias
+    away = [_norm(g - e) / (_norm(e) or largest) / flips for g, e in zip(grads, exact_grads)]
+    return [(f"loss of {player}", _ratio(loss, exact, terms, abs(exact))), (f"gradient of {player}", np.max(away))]
 
 
 def _losses_and_gradients(G, D, real, z):
@@ -163,5 +184,8 @@ def _ratio(found, exact, terms, scale):
     return np.max(abs(found - exact) / bound)
 
 
-_all = (engine, conv2d, conv_transpose2d, conv2d_weight, batch_norm, batch_norm_backward, dcgan_step, ring_step)
+_all = (
+    engine, conv2d, conv_transpose2d, conv2d_weight, batch_norm, batch_norm_backward, dcgan_step, dcgan_critic_step,
+    ring_step, critic_step,
+)  # fmt: skip
 CHECKS = {f.__name__: f for f in _all} | {"dcgan_step_equal_work": dcgan_step}

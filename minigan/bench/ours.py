@@ -10,8 +10,10 @@ import numpy as np
 import minigan as mg
 from minigan import kernels
 from minigan.gan import networks
+from minigan.gan.losses import wasserstein_d
+from minigan.gan.penalties import gradient_penalty
 
-from .sizes import ADAM, EPS, RING_D, RING_G, SLOPE
+from .sizes import ADAM, CRITIC, CRITIC_ADAM, EPS, PENALTY, RING_D, RING_G, SLOPE
 
 SEED = 0
 
@@ -71,6 +73,12 @@ class Minigan:
     def ring_step(self):
         return adversarial_step(*self.ring(self.sizes.ring_batch))
 
+    def dcgan_critic_step(self, size, channels):
+        return penalised_step(*self.dcgan_critic(size, channels, self.sizes.batch))
+
+    def critic_step(self):
+        return penalised_step(*self.critic(self.sizes.ring_batch))
+
     def dcgan(self, size, channels, batch):
         """(G, D, a batch of images, the noise of a step)."""
         rng, sizes = np.random.default_rng(SEED), self.sizes
@@ -90,6 +98,21 @@ class Minigan:
         return G, D, real, lambda: mg.tensor(rng.standard_normal((batch, RING_G[0]), np.float32))
 
 
+    def dcgan_critic(self, size, channels, batch):
+        """(DCGAN's D without its batch norms, real images, generated ones, what draws the points between)."""
+        G, D, real, noise = self.dcgan(size, channels, batch)
+        C = mg.nn.Sequential(*(layer for layer in D if not isinstance(layer, mg.nn.BatchNorm2d)))
+        with mg.no_grad():
+            return C, real, G(noise()), np.random.default_rng(SEED)
+
+    def critic(self, batch):
+        """(WGAN-GP's critic, real points, generated ones, what draws the points between)."""
+        G, _, real, noise = self.ring(batch)
+        rng = np.random.default_rng(SEED)
+        with mg.no_grad():
+            return networks.mlp(CRITIC, rng), real, G(noise()), rng
+
+
 def adversarial_step(G, D, real, noise, equal_work=False):
     """One step of D, then one of G: the non-saturating game. The images made for D's step serve G's too."""
     opt_D, opt_G = mg.optim.Adam(D.parameters(), **ADAM), mg.optim.Adam(G.parameters(), **ADAM)
@@ -102,6 +125,16 @@ def adversarial_step(G, D, real, noise, equal_work=False):
         opt_G.step(mg.grad(loss_G(D(fake)), wanted)[: len(of_G)])
 
     return step
+
+
+def penalised_step(C, real, fake, rng):
+    """One step of WGAN-GP's critic."""
+    opt_C = mg.optim.Adam(C.parameters(), **CRITIC_ADAM)
+    return lambda: opt_C.step(mg.grad(loss_C(C, real, fake, rng), C.parameters()))
+
+
+def loss_C(C, real, fake, rng):
+    return wasserstein_d(C(real), C(fake)) + PENALTY * gradient_penalty(C, real, fake, rng)
 
 
 def loss_D(real, fake):

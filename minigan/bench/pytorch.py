@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .sizes import ADAM, EPS, RING_D, RING_G, SLOPE, widths
+from .sizes import ADAM, CRITIC, CRITIC_ADAM, EPS, PENALTY, RING_D, RING_G, SLOPE, widths
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 aten = torch.ops.aten
@@ -91,6 +91,16 @@ class Pytorch:
         real = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1) + 0.01 * torch.randn(n, 2)
         return adversarial_step(G, D, real, lambda: torch.randn(n, RING_G[0]))
 
+    def dcgan_critic_step(self, size, channels):
+        sizes = self.sizes
+        layers = [x for x in dcgan_discriminator(size, channels, sizes) if not isinstance(x, nn.BatchNorm2d)]
+        C = nn.Sequential(*layers).apply(_dcgan_weights).to(memory_format=self.layout)
+        real, fake = (self._placed(torch.tanh(torch.randn(sizes.batch, channels, size, size))) for _ in range(2))
+        return penalised_step(C, real, fake)
+
+    def critic_step(self):
+        return penalised_step(mlp(CRITIC, nn.ReLU), *torch.randn(2, self.sizes.ring_batch, CRITIC[0]))
+
     def _placed(self, x):
         return x.contiguous(memory_format=self.layout)
 
@@ -125,6 +135,23 @@ def adversarial_step(G, D, real, noise):
         label.fill_(1.0)
         loss(D(fake).view(-1), label).backward()
         opt_G.step()
+
+    return step
+
+
+def penalised_step(C, real, fake):
+    """One step of WGAN-GP's critic."""
+    opt_C = torch.optim.Adam(C.parameters(), **CRITIC_ADAM)
+
+    def step():
+        C.zero_grad()
+        share = torch.rand(len(real), *[1] * (real.dim() - 1))
+        x = (share * real + (1 - share) * fake).requires_grad_(True)
+        (slope,) = torch.autograd.grad(C(x).sum(), x, create_graph=True)
+        penalty = ((slope.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+        loss = C(fake).mean() - C(real).mean() + PENALTY * penalty
+        loss.backward()
+        opt_C.step()
 
     return step
 

@@ -14,13 +14,15 @@ from pathlib import Path
 TITLES = {
     "engine": "Engine: microseconds an op",
     "layers": "Layers of DCGAN: one kernel each, batch {batch}, milliseconds",
-    "steps": "Steps: the whole training step of DCGAN, batch {batch}, milliseconds",
-    "ring": "Ring: the whole training step of a multilayer perceptron GAN, milliseconds",
+    "steps": "Steps: whole training steps of DCGAN, batch {batch}, milliseconds",
+    "ring": "Ring: whole training steps of multilayer perceptrons, milliseconds",
     "memory": "Memory: largest resident set of a process that trains DCGAN, batch {batch}, MiB",
 }
 NOTES = {
     "layers": "The ratio is to the faster layout. torch's batch norm is two kernels, the norm and the leaky ReLU.",
-    "steps": "Equal work: our G's step forms D's weight gradients too, as backward() does, and throws them away.",
+    "steps": "Equal work: our G's step forms D's weight gradients too, as backward() does, and throws them away.\n"
+    "  Critic: a step of WGAN-GP's critic alone, gradient penalty and all, on DCGAN's D without batch norm.",
+    "ring": "Critic: a step of WGAN-GP's critic alone, gradient penalty and all: 2, 512, 512, 512, 1 units, ReLU.",
 }
 
 

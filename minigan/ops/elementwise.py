@@ -159,8 +159,13 @@ def tanh(x):
 
 @op
 def sigmoid(x):
-    """σ(x) = 1 / (1 + e^-x), without overflow: σ(x) = ½ + ½ tanh(x/2)."""
-    return 0.5 + 0.5 * array_module(x).tanh(0.5 * x)
+    """σ(x) = 1 / (1 + e^-x), without overflow, and with all digits where it is next to 0: e^x / (1 + e^x) for x < 0.
+
+    (½ + ½ tanh(x/2) would do it in one call, and be exactly 0 from -17 on: the slope that a sure D leaves to G.)
+    """
+    xp = array_module(x)
+    e = xp.exp(-xp.abs(x))
+    return xp.maximum(x >= 0, e) / (1 + e)
 
 
 @op
@@ -187,9 +192,11 @@ def relu(x):
 
 
 tanh.defvjp(x=lambda gy, y, x: multiply(gy, subtract(1.0, multiply(y, y))))
-sigmoid.defvjp(x=lambda gy, y, x: multiply(gy, multiply(y, subtract(1.0, y))))
+sigmoid.defvjp(x=lambda gy, y, x: multiply(gy, multiply(y, sigmoid(negative(x)))))  # 1 - y would lose its digits
 softplus.defvjp(x=lambda gy, y, x: multiply(gy, sigmoid(x)))
-leaky_relu.defvjp(x=lambda gy, y, x, slope: leaky_relu_gradient(gy, x, slope=slope))
+# x only says where, which is piecewise constant: cut from the graph, or a second derivative would carry zeros back
+# through every layer below.
+leaky_relu.defvjp(x=lambda gy, y, x, slope: leaky_relu_gradient(gy, x.detach(), slope=slope))
 leaky_relu_gradient.defvjp(
     gy=lambda g, y, gy, x, slope: leaky_relu_gradient(g, x, slope=slope),
     x=lambda g, y, gy, x, slope: broadcast_to(multiply(_zero(x), 0.0), shape=x.shape),

@@ -5,7 +5,7 @@ Stands on kernels/ (`kernels.matmul`, the register tile that also serves the con
 
 from .. import kernels
 from ..autograd import as_tensor, fused, op
-from .elementwise import leaky_relu
+from .elementwise import leaky_relu, leaky_relu_gradient
 from .shape import reshape, swapaxes, unbroadcast
 
 
@@ -50,7 +50,17 @@ def _linear_backward(gy, y, x, w, b, *, needs, slope):
     return kernels.linear_backward(gy, y, x, w, slope=slope, needs=needs)
 
 
+def _before_activation(gy, y, slope):
+    """What comes back to x · w + b: y has its sign, and like leaky_relu's x only says where."""
+    return gy if slope == 1.0 else leaky_relu_gradient(gy, y.detach(), slope=slope)
+
+
 linear_fused.backward = _linear_backward
+linear_fused.defvjp(
+    x=lambda gy, y, x, w, b, slope: matrix_product(_before_activation(gy, y, slope), swapaxes(w, 0, 1)),
+    w=lambda gy, y, x, w, b, slope: matrix_product(swapaxes(x, 0, 1), _before_activation(gy, y, slope)),
+    b=lambda gy, y, x, w, b, slope: unbroadcast(_before_activation(gy, y, slope), b),
+)
 
 
 def linear(x, w, b, *, slope=1.0):
