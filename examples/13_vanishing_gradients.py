@@ -129,9 +129,11 @@ def gradients(G, D, fixed):
     minimax, nonsaturating = [], []
     for z in fixed:
         logits = D(G(z))  # batch norms as in training
-        for rows, towards in ((minimax, logits.numpy()), (nonsaturating, -logits.numpy())):
-            slope = -np.exp(-np.logaddexp(0, -towards)) / len(z)  # -σ: log σ(l) = -log(1 + e^-l) never rounds to 0
-            parts = mg.grad(logits, G.parameters(), mg.tensor(slope, device=logits.device))
+        for rows, loss in (
+            (minimax, 2 * losses.minimax_g(logits)),  # the paper has no ½
+            (nonsaturating, losses.nonsaturating_g(logits)),
+        ):
+            parts = mg.grad(loss, G.parameters())
             rows.append(np.concatenate([g.numpy().ravel() for g in parts]).astype(np.float64))
     off = np.array(nonsaturating) - np.mean(nonsaturating, axis=0)
     norms = (np.linalg.norm(np.mean(rows, axis=0)) for rows in (minimax, nonsaturating))

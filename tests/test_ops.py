@@ -386,14 +386,14 @@ def test_results_without_axes_are_arrays_like_all_others(f, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sigmoid_keeps_its_digits_where_it_is_next_to_zero(dtype):
     """A generator's gradient in the minimax game is σ of a logit that a good D makes very negative."""
-    l = mg.tensor(np.array([-80.0, -30.0, -17.5, 0.0, 20.0, 80.0], dtype), requires_grad=True)
-    wide = l.numpy().astype(np.float64)
+    logits = mg.tensor(np.array([-80.0, -30.0, -17.5, 0.0, 20.0, 80.0], dtype), requires_grad=True)
+    wide = logits.numpy().astype(np.float64)
     exact, rest = np.exp(-np.logaddexp(0, -wide)), np.exp(-np.logaddexp(0, wide))
     close = {"rtol": 8 * np.finfo(dtype).eps}
-    np.testing.assert_allclose(ops.sigmoid(l).numpy(), exact, **close)
-    (slope,) = mg.grad(ops.sum(ops.softplus(l)), [l], create_graph=True)
+    np.testing.assert_allclose(ops.sigmoid(logits).numpy(), exact, **close)
+    (slope,) = mg.grad(ops.sum(ops.softplus(logits)), [logits], create_graph=True)
     np.testing.assert_allclose(slope.numpy(), exact, **close)
-    (curvature,) = mg.grad(ops.sum(slope), [l])
+    (curvature,) = mg.grad(ops.sum(slope), [logits])
     np.testing.assert_allclose(curvature.numpy(), exact * rest, **close)
     extremes = ops.sigmoid(mg.tensor(np.array([-1e4, 1e4, np.nan], dtype))).numpy()
     assert extremes[0] == 0 and extremes[1] == 1 and np.isnan(extremes[2]) and extremes.dtype == dtype
