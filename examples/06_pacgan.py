@@ -20,7 +20,8 @@ input alone grows. The paper's table 1, means of ten trials:
 with G 4 x 400 and batch norm, D 3 x 200 maxout of 5, 400,000 steps of 100 packs, Adam 1e-4 (0.8, 0.999). Ours: 2 x 128
 both, leaky ReLU in D, 12,000 steps of 100 packs, ten times the rate, which falls to 0 over the last half, and Adam's
 (0.8, 0.999) as there: without that momentum, as in 05_games.py, m = 1 loses few modes. One seed passes if packing
-covers no fewer modes, with a lower reverse KL, and 70 % of its samples are of high quality.
+covers no fewer modes, with a lower reverse KL, and 70 % of its samples are of high quality. On the grid the order comes
+out within these steps, the sharpness does not: there the claim of quality fails.
 
     python examples/06_pacgan.py               # 35 seconds on one core; look at runs/pacgan-ring-2/samples.gif
 """
