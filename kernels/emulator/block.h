@@ -90,6 +90,7 @@ inline const char* run(void (*kernel)(void**), void** values, const unsigned* gr
     body = kernel, arguments = values, random_state = seed * 2654435769u, *message = 0;
     hire(size[0] * size[1] * size[2]);
     forget();
+    memset(ranges, 0, sizeof ranges);
     std::vector<int> blocks(grid[0] * grid[1] * grid[2]);
     for (size_t i = 0; i < blocks.size(); i++) blocks[i] = i;
     shuffle(blocks);
