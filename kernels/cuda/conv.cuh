@@ -31,10 +31,3 @@ struct Shape {
         return {taps(), width * channels, channels, 1, Divider(channels), Divider(kw)};
     }
 };
-
-// The part of a sum that a block does, and where it leaves the result: gridDim.z blocks share one sum, each in a copy
-// of its own of y, which add_parts (reduce.cu) adds up in a fixed order.
-__device__ inline Share share_of(int depth, int step) {
-    return Share((depth + step - 1) / step, blockIdx.z, gridDim.z);
-}
-__device__ inline real* copy_of(real* y, int size) { return y + (size_t)blockIdx.z * size; }

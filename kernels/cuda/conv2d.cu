@@ -29,24 +29,23 @@ extern "C" __global__ void conv2d_plain(const real* x, const real* w, real* y, S
     y[index] = sum;
 }
 
-#define OPERANDS                                                                                                     \
-    Shape s = {GIVEN};                                                                                               \
-    auto a = operand(x, s.windows(), s.window(), height, width, channels % 4 == 0);                                  \
-    auto b = operand(w, Line{filters, 1}, Line{s.taps(), filters}, 1, 1, filters % 4 == 0);                          \
-    Line out = {s.pixels(), filters};                                                                                \
-    y = copy_of(y, s.pixels() * filters);
+__device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
+    Shape s = {GIVEN};
+    auto a = operand(x, s.windows(), s.window(), height, width, channels % 4 == 0);
+    auto b = operand(w, Line{filters, 1}, Line{s.taps(), filters}, 1, 1, filters % 4 == 0);
+    y += (size_t)blockIdx.z * s.pixels() * filters;
+    return product(a, b, Line{s.pixels(), filters}, y, filters, s.taps(), blockIdx.z, gridDim.z);
+}
 
 extern "C" __global__ void __launch_bounds__(256) conv2d_tiled(const real* x, const real* w, real* y, SHAPE) {
-    OPERANDS
-    tile(a, b, out, filters, y, share_of(s.taps(), DESK));
+    tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
     extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y, \
                                                                               SHAPE) {                               \
-        OPERANDS                                                                                                     \
-        tensor_tile<BM, BN, WM, WN, true, false>(a, b, out, filters, y, share_of(s.taps(), DEPTH));                  \
+        tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN));                                          \
     }
 TENSOR(conv2d_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv2d_tensor_64x64, 64, 64, 32, 32)

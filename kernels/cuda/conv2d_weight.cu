@@ -28,24 +28,23 @@ extern "C" __global__ void conv2d_weight_plain(const real* x, const real* g, rea
     y[index] = sum;
 }
 
-#define OPERANDS                                                                                                     \
-    Shape s = {GIVEN};                                                                                               \
-    auto a = operand(x, s.window(), s.windows(), height, width, channels % 4 == 0);                                  \
-    auto b = operand(g, Line{filters, 1}, Line{s.pixels(), filters}, 1, 1, filters % 4 == 0);                        \
-    Line out = {s.taps(), filters};                                                                                  \
-    y = copy_of(y, s.taps() * filters);
+__device__ inline auto implicit(const real* x, const real* g, real* y, SHAPE) {
+    Shape s = {GIVEN};
+    auto a = operand(x, s.window(), s.windows(), height, width, channels % 4 == 0);
+    auto b = operand(g, Line{filters, 1}, Line{s.pixels(), filters}, 1, 1, filters % 4 == 0);
+    y += (size_t)blockIdx.z * s.taps() * filters;
+    return product(a, b, Line{s.taps(), filters}, y, filters, s.pixels(), blockIdx.z, gridDim.z);
+}
 
 extern "C" __global__ void __launch_bounds__(256) conv2d_weight_tiled(const real* x, const real* g, real* y, SHAPE) {
-    OPERANDS
-    tile(a, b, out, filters, y, share_of(s.pixels(), DESK));
+    tile(implicit(x, g, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
     extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* g, real* y, \
                                                                               SHAPE) {                               \
-        OPERANDS                                                                                                     \
-        tensor_tile<BM, BN, WM, WN, false, false>(a, b, out, filters, y, share_of(s.pixels(), DEPTH));               \
+        tensor_tile<BM, BN, WM, WN, false, false>(implicit(x, g, y, GIVEN));                                         \
     }
 TENSOR(conv2d_weight_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv2d_weight_tensor_64x64, 64, 64, 32, 32)

@@ -39,37 +39,37 @@ struct Phase {
     }
 };
 
-#define OPERANDS                                                                                                      \
-    int across = min(sw, width), phases = min(sh, height) * across, phase = blockIdx.z % phases;                      \
-    Phase down(phase / across, kh, sh, ph, height), right(phase % across, kw, sw, pw, width);                         \
-    int count = images * down.pixels * right.pixels, depth = down.taps * right.taps * filters;                        \
-    Divider by_column(right.pixels), by_row(down.pixels), by_filter(filters), by_tap(max(1, right.taps));             \
-    Pixels pixels = {count, rows * columns * filters, columns * filters, filters, 1, down.base, 1, right.base,        \
-                     by_column, by_row};                                                                              \
-    Taps taps = {depth, columns * filters, filters, -1, by_filter, by_tap};                                           \
-    Taps weights = {depth, sh * kw * channels * filters, sw * channels * filters, 1, by_filter, by_tap};              \
-    bool fours = filters % 4 == 0;                                                                                    \
-    auto a = operand(x, pixels, taps, rows, columns, fours);                                                         \
-    auto b = operand(w + (down.tap * kw + right.tap) * channels * filters, Line{channels, filters}, weights,          \
-                     down.taps, right.taps, fours);                                                                   \
-    Pixels out = {count, height * width * channels, sh * width * channels, sw * channels, 1, 0, 1, 0, by_column,      \
-                  by_row};                                                                                            \
-    y += (size_t)(blockIdx.z / phases) * images * height * width * channels +                                         \
-         (down.first * width + right.first) * channels;
+__device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
+    int across = min(sw, width), phases = min(sh, height) * across;
+    int phase = blockIdx.z % phases, part = blockIdx.z / phases, parts = gridDim.z / phases;
+    Phase down(phase / across, kh, sh, ph, height), right(phase % across, kw, sw, pw, width);
+    int count = images * down.pixels * right.pixels, depth = down.taps * right.taps * filters;
+    Divider by_column(right.pixels), by_row(down.pixels), by_filter(filters), by_tap(max(1, right.taps));
 
-extern "C" __global__ void __launch_bounds__(256)
-    conv_transpose2d_tiled(const real* x, const real* w, real* y, SHAPE) {
-    OPERANDS
-    tile(a, b, out, channels, y, Share((depth + DESK - 1) / DESK, blockIdx.z / phases, gridDim.z / phases));
+    Pixels pixels = {count, rows * columns * filters, columns * filters, filters, 1, down.base, 1, right.base,
+                     by_column, by_row};
+    Taps back = {depth, columns * filters, filters, -1, by_filter, by_tap};
+    auto a = operand(x, pixels, back, rows, columns, filters % 4 == 0);
+
+    const real* first = w + (down.tap * kw + right.tap) * channels * filters;
+    Taps every = {depth, sh * kw * channels * filters, sw * channels * filters, 1, by_filter, by_tap};
+    auto b = operand(first, Line{channels, filters}, every, down.taps, right.taps, filters % 4 == 0);
+
+    Pixels out = {count, height * width * channels, sh * width * channels, sw * channels, 1, 0, 1, 0, by_column,
+                  by_row};
+    y += (size_t)part * images * height * width * channels + (down.first * width + right.first) * channels;
+    return product(a, b, out, y, channels, depth, part, parts);
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv_transpose2d_tiled(const real* x, const real* w, real* y, SHAPE) {
+    tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
     extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y, \
                                                                               SHAPE) {                               \
-        OPERANDS                                                                                                     \
-        Share share((depth + DEPTH - 1) / DEPTH, blockIdx.z / phases, gridDim.z / phases);                           \
-        tensor_tile<BM, BN, WM, WN, true, true>(a, b, out, channels, y, share);                                      \
+        tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN));                                           \
     }
 TENSOR(conv_transpose2d_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv_transpose2d_tensor_64x64, 64, 64, 32, 32)

@@ -13,6 +13,7 @@
 // Sizes; strides; how far it is to the next matrix of a batch. gridDim.z is batches · parts of each sum.
 #define SIZES                                                                                                    \
     int m, int n, int k, int a_row, int a_column, int b_row, int b_column, int batches, int a_batch, int b_batch
+#define GIVEN m, n, k, a_row, a_column, b_row, b_column, batches, a_batch, b_batch
 
 extern "C" __global__ void gemm_plain(const real* a, const real* b, real* y, SIZES) {
     long long index = blockIdx.x * (long long)blockDim.x + threadIdx.x;
@@ -25,27 +26,25 @@ extern "C" __global__ void gemm_plain(const real* a, const real* b, real* y, SIZ
     y[index] = sum;
 }
 
-#define OPERANDS(A_ALONG, B_ALONG)                                                                                   \
-    int batch = blockIdx.z % batches;                                                                                \
-    bool a_fours = (A_ALONG ? k : m) % 4 == 0 && (A_ALONG ? a_row : a_column) % 4 == 0 && a_batch % 4 == 0;          \
-    bool b_fours = (B_ALONG ? k : n) % 4 == 0 && (B_ALONG ? b_column : b_row) % 4 == 0 && b_batch % 4 == 0;          \
-    auto left = operand(a + (size_t)batch * a_batch, Line{m, a_row}, Line{k, a_column}, 1, 1, a_fours);              \
-    auto right = operand(b + (size_t)batch * b_batch, Line{n, b_column}, Line{k, b_row}, 1, 1, b_fours);             \
-    Line out = {m, n};                                                                                               \
-    y += (size_t)blockIdx.z * m * n; /* (part, batch) */
+template <bool A_ALONG, bool B_ALONG> __device__ auto strided(const real* a, const real* b, real* y, SIZES) {
+    int batch = blockIdx.z % batches, part = blockIdx.z / batches, parts = gridDim.z / batches;
+    bool a_fours = (A_ALONG ? k : m) % 4 == 0 && (A_ALONG ? a_row : a_column) % 4 == 0 && a_batch % 4 == 0;
+    bool b_fours = (B_ALONG ? k : n) % 4 == 0 && (B_ALONG ? b_column : b_row) % 4 == 0 && b_batch % 4 == 0;
+    auto left = operand(a + (size_t)batch * a_batch, Line{m, a_row}, Line{k, a_column}, 1, 1, a_fours);
+    auto right = operand(b + (size_t)batch * b_batch, Line{n, b_column}, Line{k, b_row}, 1, 1, b_fours);
+    y += (size_t)blockIdx.z * m * n;
+    return product(left, right, Line{m, n}, y, n, k, part, parts);
+}
 
 extern "C" __global__ void __launch_bounds__(256) gemm_tiled(const real* a, const real* b, real* y, SIZES) {
-    OPERANDS(true, true)
-    tile(left, right, out, n, y, Share((k + DESK - 1) / DESK, blockIdx.z / batches, gridDim.z / batches));
+    tile(strided<true, true>(a, b, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN, A_ALONG, B_ALONG)                                                               \
     extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* a, const real* b, real* y, \
                                                                               SIZES) {                               \
-        OPERANDS(A_ALONG, B_ALONG)                                                                                   \
-        Share share((k + DEPTH - 1) / DEPTH, blockIdx.z / batches, gridDim.z / batches);                             \
-        tensor_tile<BM, BN, WM, WN, A_ALONG, B_ALONG>(left, right, out, n, y, share);                                \
+        tensor_tile<BM, BN, WM, WN, A_ALONG, B_ALONG>(strided<A_ALONG, B_ALONG>(a, b, y, GIVEN));                    \
     }
 TENSOR(gemm_nn_tensor_128x128, 128, 128, 64, 32, true, false)
 TENSOR(gemm_nt_tensor_128x128, 128, 128, 64, 32, true, true)

@@ -88,10 +88,26 @@ __device__ Operand<Outer, Inner> operand(const real* memory, Outer outer, Inner 
     return {memory, outer, inner, height, width, fours && (size_t)memory % 16 == 0};
 }
 
-// The steps of the sum that block z of the grid's `parts` does.
+// The steps of a sum that one of `parts` blocks does.
 struct Share {
     int first, last;
     __device__ Share(int steps, int part, int parts) {
         first = (int)((long long)steps * part / parts), last = (int)((long long)steps * (part + 1) / parts);
     }
 };
+
+// y[m,n] = Σ_k A[m,k] · B[k,n], or a part of the sum: `parts` blocks share it, each in a copy of its own of y, which
+// add_parts (reduce.cu) adds up in a fixed order.
+template <class A, class B, class Out> struct Product {
+    A a;
+    B b;
+    Out out;  // the rows of y
+    real* y;
+    int columns, depth, part, parts;
+    __device__ Share share(int step) const { return Share((depth + step - 1) / step, part, parts); }
+};
+
+template <class A, class B, class Out>
+__device__ Product<A, B, Out> product(A a, B b, Out out, real* y, int columns, int depth, int part, int parts) {
+    return {a, b, out, y, columns, depth, part, parts};
+}

@@ -74,38 +74,38 @@ __device__ inline void multiply(float (&sums)[MS][NS][4], Left left, Right right
     }
 }
 
-template <int MS, int NS, class Out>
-__device__ inline void store(const float (&sums)[MS][NS][4], Out out, int m, int n, int columns, float* y) {
+template <int MS, int NS, class P>
+__device__ inline void store(const float (&sums)[MS][NS][4], const P& p, int m, int n) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < MS; i++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            Part row = out(m + i * 16 + half * 8 + g);
+            Part row = p.out(m + i * 16 + half * 8 + g);
             if (row.row == FAR) continue;
 #pragma unroll
             for (int j = 0; j < NS; j++) {
                 int column = n + j * 8 + t * 2;
-                float* to = y + row.offset + column;
-                if (column < columns) to[0] = sums[i][j][half * 2];
-                if (column + 1 < columns) to[1] = sums[i][j][half * 2 + 1];
+                float* to = p.y + row.offset + column;
+                if (column < p.columns) to[0] = sums[i][j][half * 2];
+                if (column + 1 < p.columns) to[1] = sums[i][j][half * 2 + 1];
             }
         }
 }
 
-template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, class A, class B, class Out>
-__device__ void tensor_tile(A a, B b, Out out, int columns, float* y, Share share) {
+template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, class P> __device__ void tensor_tile(P p) {
     constexpr int THREADS = (BM / WM) * (BN / WN) * 32;
     extern __shared__ __align__(16) float stages[];
     typedef Panel<BM, A_ALONG> Left;
     typedef Panel<BN, B_ALONG> Right;
+    Share share = p.share(DEPTH);
     int m = blockIdx.x * BM, n = blockIdx.y * BN;
     int warp = threadIdx.x / 32, wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
     auto stage = [&](int step) { return stages + (step - share.first) % STAGES * (Left::SIZE + Right::SIZE); };
     auto fetch = [&](int step) {
         if (step < share.last) {
-            Left{stage(step)}.template fetch<THREADS>(a, m, step * DEPTH);
-            Right{stage(step) + Left::SIZE}.template fetch<THREADS>(b, n, step * DEPTH);
+            Left{stage(step)}.template fetch<THREADS>(p.a, m, step * DEPTH);
+            Right{stage(step) + Left::SIZE}.template fetch<THREADS>(p.b, n, step * DEPTH);
         }
         commit_copies();
     };
@@ -117,7 +117,7 @@ __device__ void tensor_tile(A a, B b, Out out, int columns, float* y, Share shar
         fetch(step + STAGES - 1);
         multiply(sums, Left{stage(step)}, Right{stage(step) + Left::SIZE}, wm, wn);
     }
-    store(sums, out, m + wm, n + wn, columns, y);
+    store(sums, p, m + wm, n + wn);
 }
 
 #endif

@@ -12,16 +12,16 @@
 
 constexpr int SIDE = 64, DESK = 16, OWN = 4;
 
-template <class A, class B, class Out>
-__device__ void tile(A a, B b, Out out, int columns, real* y, Share share) {
+template <class P> __device__ void tile(P p) {
     __shared__ real left[DESK][SIDE + 1], right[DESK][SIDE + 1];
     int m = blockIdx.x * SIDE, n = blockIdx.y * SIDE;
     int across = threadIdx.x % DESK, down = threadIdx.x / DESK;
     real sums[OWN][OWN] = {};
+    Share share = p.share(DESK);
     for (int step = share.first; step < share.last; step++) {
         for (int i = threadIdx.x; i < SIDE * DESK; i += DESK * DESK) {
-            left[i % DESK][i / DESK] = a.at(m + i / DESK, step * DESK + i % DESK);
-            right[i / SIDE][i % SIDE] = b.at(n + i % SIDE, step * DESK + i / SIDE);
+            left[i % DESK][i / DESK] = p.a.at(m + i / DESK, step * DESK + i % DESK);
+            right[i / SIDE][i % SIDE] = p.b.at(n + i % SIDE, step * DESK + i / SIDE);
         }
         __syncthreads();  // the desk is laid
         for (int k = 0; k < DESK; k++)
@@ -30,10 +30,10 @@ __device__ void tile(A a, B b, Out out, int columns, real* y, Share share) {
         __syncthreads();  // everybody has read it
     }
     for (int i = 0; i < OWN; i++) {
-        Part row = out(m + down + DESK * i);
+        Part row = p.out(m + down + DESK * i);
         for (int j = 0; j < OWN; j++) {
             int column = n + across + DESK * j;
-            if (row.row != FAR && column < columns) y[row.offset + column] = sums[i][j];
+            if (row.row != FAR && column < p.columns) p.y[row.offset + column] = sums[i][j];
         }
     }
 }
