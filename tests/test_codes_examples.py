@@ -45,7 +45,7 @@ def no_garments(monkeypatch):
 
     monkeypatch.setattr(probing, "fashion_mnist", source)
     eye = Classifier(*network((28, 28, 1), 10, np.random.default_rng(0)), (28, 28, 1))
-    monkeypatch.setattr(probing, "own_classifier", lambda data, size: eye)
+    monkeypatch.setattr(probing, "own_classifier", lambda *_, **__: eye)
 
 
 @pytest.mark.parametrize("module", [vanishing, infogan, probing], ids=["13", "15", "18"])

@@ -68,23 +68,24 @@ class Classifier:
             return np.concatenate([function(tensor(chunk)).numpy() for chunk in chunks])
 
 
-def own_classifier(data, size, *, seed=0):
+def own_classifier(data, size, *, seed=0, steps=None):
     """The classifier of the data called `data` at size x size pixels, trained on first use → Classifier.
 
     data    "fashion-mnist" (ten garments) or "glyphs" (36 characters), as data.load knows them
     seed    of the first weights and the order of the images
+    steps   of its training, 4,000 by default; a few, to see that a program runs
     ValueError for data without labels. A change of the recipe in this file, or of the data, trains it anew.
     """
     if data.startswith("folder:"):
         raise ValueError(f"own_classifier: {data} has no labels to learn from; wants 'fashion-mnist' or 'glyphs'")
-    source = load(data, size=size)
+    source, steps = load(data, size=size), STEPS if steps is None else steps
     classes = len(getattr(source, "characters", ())) or int(source.labels.max()) + 1
     body, head = network(source.shape, classes, np.random.default_rng(seed))
-    path = cache_folder() / f"classifier-{data}-{size}-{_digest(source, seed)}.safetensors"
+    path = cache_folder() / f"classifier-{data}-{size}-{_digest(source, seed, steps)}.safetensors"
     try:
         accuracy = checkpoint.load(path, body=body, head=head)["accuracy"]
     except (FileNotFoundError, ValueError):  # none yet, or one that a full disk cut short
-        train(body, head, source, np.random.default_rng(seed + 1), f"{data} {size}x{size}")
+        train(body, head, source, np.random.default_rng(seed + 1), steps, f"{data} {size}x{size}")
         accuracy = _accuracy(Classifier(body, head, source.shape), load(data, size=size, split="test"))
         with atomically(path) as part:  # two programs may train it at the same time: the last one's stays
             checkpoint.save(part, body=body, head=head, accuracy=accuracy)
@@ -105,17 +106,17 @@ def network(shape, classes, rng):
     return Sequential(*layers), Sequential(Linear(FEATURES, classes, rng=rng))
 
 
-def train(body, head, source, rng, name):
+def train(body, head, source, rng, steps, name):
     """Minimise the cross-entropy on `source` by Adam, its step length falling to zero along a line."""
     from tqdm import trange
 
     optimiser = Adam(body.parameters() + head.parameters(), LR)
     batches = Batches(source, BATCH, rng, labels=True)
     what = f"minigan: training the classifier of {name}, once on this machine"
-    for step in trange(STEPS, desc=what, unit="step", file=sys.stderr, leave=False):
+    for step in trange(steps, desc=what, unit="step", file=sys.stderr, leave=False):
         images, labels = next(batches)
         likelihood = log_softmax(head(body(tensor(images))))[np.arange(BATCH), labels]
-        optimiser.lr = LR * (1 - step / STEPS)
+        optimiser.lr = LR * (1 - step / steps)
         optimiser.step(grad(-mean(likelihood), optimiser.params))
 
 
@@ -128,8 +129,8 @@ def _accuracy(classifier, held_out):
     return float((classifier.classes(images) == labels).mean())
 
 
-def _digest(source, seed):
+def _digest(source, seed, steps):
     """A name for what the weights depend on: this recipe, the seed, and the data, seen by a sample of them."""
     images, labels = source.batch(np.random.default_rng(0), 256, labels=True)
-    recipe = [FEATURES, STEPS, BATCH, LR, inspect.getsource(network), inspect.getsource(train), seed, images.shape]
+    recipe = [FEATURES, steps, BATCH, LR, inspect.getsource(network), inspect.getsource(train), seed, images.shape]
     return hashlib.sha256(str(recipe).encode() + images.tobytes() + labels.tobytes()).hexdigest()[:12]
