@@ -39,10 +39,12 @@ LATENT = 100
 BREAK = {
     "saturating": "G minimises ½ E[log(1 - D(G(z)))], what D maximises. The dashboard shows |∇G| fall by decades while "
     "D's accuracy is 1, and the alarm 'D too strong' rings: the slope of softplus(l) is σ(l), 0 where D is sure.",
-    "eps-0.8": "BatchNorm2d(channels, 0.8), meant as a momentum: the second argument is eps.",
-    "no-detach": "D's step is not cut off from G. The dashboard shows nothing: every figure is the same to the bit, "
-    "because mg.grad was asked for D's parameters only. It costs memory: what G computed stays until D's step is over. "
-    "loss.backward() would also take the time of G's gradient, and leave it in .grad, to be added to G's own.",
+    "eps-0.8": "BatchNorm2d(channels, 0.8) meant a momentum and set eps. The dashboard shows |∇G| begin decades lower, "
+    "spectral norms grow, and variety stay near 0: the variances are hundredths, so that √(variance + 0.8) makes every "
+    "layer's signal smaller instead of bringing it to 1, and z is hardly seen in the image.",
+    "no-detach": "D's step is not cut off from G. The dashboard shows nothing: every figure is the same to the last "
+    "bit, because mg.grad was asked for D's parameters only. It costs memory: what G computed stays until D's step is "
+    "over. loss.backward() would also take the time of G's gradient, and leave it in .grad, to be added to G's own.",
 }
 
 

@@ -6,16 +6,19 @@ same batches. What differs is the memory of Adam (Kingma and Ba 2015), which is 
     healthy      β₁ = 0,    β₂ = 0.9
     collapsing   β₁ = 0.9,  β₂ = 0.999    Adam's usual
 
-G's samples all move to where D last saw too few; D learns to mistrust the place; and with β₁ = 0.9 both go on in the
-direction of ten steps ago. So they chase each other around the ring, all samples in one lump, and no mode is held.
+D learns to mistrust the place where G's samples are, G moves them to where D last saw too few; and with β₁ = 0.9 both
+go on in the direction of ten steps ago. So they chase each other around the plane: at any time G's samples are a thread
+through one mode or two, and none is held.
 
-The alarm. A batch is worth m different samples when two draws from it are alike with probability 1/m (the diversity of
-order 2 of Leinster and Cobbold 2012; alike: nearer than about a sixth of the data's median distance). It rings when G's
-batch has been worth less than a third of the data's for four looks in a row.
+The alarm. Every 50th step compares a batch of G with one of data; near is nearer than a sixth of the median distance
+between two real samples. A batch is worth m different samples when two draws from it are near each other with a
+probability of about 1/m (Leinster and Cobbold 2012, order 2); it reaches a real sample when it has a fifth of the
+samples near it that there ought to be. The alarm rings when G's batch is worth less than a third of what the data's is
+worth, or reaches less than a third of the data, four times in a row.
 
     python examples/17_collapse.py            # about half a minute on one core; no paper's number: a claim of our own
 
-Look at runs/collapse/collapsing/dashboard.png beside healthy/dashboard.png: the losses hardly tell the two apart.
+Look at runs/collapse/collapsing/dashboard.png beside healthy/dashboard.png: the third panel, and the samples.
 """
 
 from pathlib import Path
@@ -53,7 +56,7 @@ def play(out, betas, args):
     batches = Batches(lambda rng, n: ring(rng, n, sigma=SIGMA), args.batch, np.random.default_rng(args.seed + 1))
     G, D = mlp([2, 128, 128, 128, 2], rng), mlp([2, 128, 128, 128, 1], rng, lambda: LeakyReLU(0.2))
     opt_G, opt_D = Adam(G.parameters(), args.lr, betas), Adam(D.parameters(), args.lr, betas)
-    watch = Watch(G=G, D=D, every=100)
+    watch = Watch(G=G, D=D, every=50)
 
     def noise(n):
         return mg.tensor(rng.standard_normal((n, 2), dtype=np.float32))
@@ -113,4 +116,4 @@ def judge(runs, out):
 
 
 if __name__ == "__main__":
-    main(train, arguments(__doc__, steps=2500, out="runs/collapse", lr=5e-4, batch=256, every=250))
+    main(train, arguments(__doc__, steps=1800, out="runs/collapse", lr=5e-4, batch=256, every=250))

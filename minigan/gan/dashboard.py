@@ -78,16 +78,17 @@ def opinion(axes, rows):
 
 def diversity(axes, rows):
     steps, shares = _series(rows, lambda row: row.get("variety"))
-    axes.plot(steps, shares, color=ORANGE, linewidth=1.8, label="G's variety")
+    axes.plot(steps, shares, color=ORANGE, linewidth=1.8, label="variety")
     steps, spreads = _series(rows, lambda row: row.get("more", {}).get("spread"))
-    axes.plot(steps, spreads, color=GREEN, linewidth=1.2, label="G's spread")
+    axes.plot(steps, spreads, color=GREEN, linewidth=1.2, label="spread")
     steps, shares_reached = _series(rows, lambda row: row.get("coverage"))
-    axes.plot(steps, shares_reached, color=INK, linewidth=1.8, label="data that G reaches")
+    if len(steps):
+        axes.plot(steps, shares_reached, color=INK, linewidth=1.8, label="share of the data reached")
     axes.axhline(1, color=BLUE, linewidth=1, linestyle="--", label="the data")
     axes.axhspan(0, 1 / 3, color=RED, alpha=0.07, linewidth=0)
     axes.set_ylim(0, min(3, max([1.3, *shares, *spreads]) * 1.05))
-    hint = "1: G's batch is as varied as the data; shaded: G draws few things, as it always does at the start"
-    _label(axes, "variety, in units of the data's", hint)
+    hint = "1: as varied as the data; shaded: G draws few things, as it always does at the start"
+    _label(axes, "variety", hint)
 
 
 def gap(axes, rows):
@@ -146,13 +147,17 @@ def _layers(axes, rows, kind):
 
 
 def _name_lines(axes):
-    """Each layer's name at the right end of its line, pushed up where names would touch."""
-    ends = [(axes.transData.transform((0, line.get_ydata()[-1]))[1], line) for line in axes.lines if line.get_gid()]
-    low, height, last = axes.bbox.y0, axes.bbox.height, -1.0
-    for y, line in sorted(ends, key=lambda end: end[0]):
-        last = max((y - low) / height, last + 0.052)
-        style = {"color": line.get_color(), "fontsize": 7, "va": "center"}
-        axes.text(1.005, last, line.get_gid(), transform=axes.transAxes, **style)
+    """Each layer's name at the right end of its line, pushed up, or down from the top, where names would touch."""
+    lines = [line for line in axes.lines if line.get_gid()]
+    heights = [axes.transAxes.inverted().transform(axes.transData.transform((0, x.get_ydata()[-1])))[1] for x in lines]
+    order, gap = np.argsort(heights), 0.052
+    places = np.array(heights)[order]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    places = np.minimum(places, 1 - gap * np.arange(len(places))[::-1])
+    for i, y in zip(order, places):
+        style = {"color": lines[i].get_color(), "fontsize": 7, "va": "center"}
+        axes.text(1.005, y, lines[i].get_gid(), transform=axes.transAxes, **style)
 
 
 def _series(rows, value):
