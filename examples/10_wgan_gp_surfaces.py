@@ -12,7 +12,7 @@ and C follows the modes. Its gap over its steepest slope, which for every C is a
 more of the shape of the data.
 
     python examples/10_wgan_gp_surfaces.py                      # half a minute; look at runs/surfaces/surfaces.png
-    python examples/10_wgan_gp_surfaces.py --break batch-norm   # what batch norm in the critic does: a minute
+    python examples/10_wgan_gp_surfaces.py --break batch-norm   # batch norm in the critic: its gap turns negative
 
 The batch of 256 and Adam with (0, 0.9) are the paper's. For time its 1e-4 is larger here and falls to 0, the network
 is narrower. Clipping is WGAN's, with RMSprop at 5e-5.
