@@ -177,8 +177,10 @@ def judge_steepness(samples, data, out):
     """e^l' is so steep that few samples carry G's gradient: this is claimed of the game, and no number of modes."""
     seen = mode_statistics(samples, data.centers, data.sigma)
     print(f"{seen.modes} of {len(data.centers)} modes, {seen.high_quality:.1%} of high quality; none are claimed")
-    share = np.median([row["carriers"] for row in read_metrics(out / "metrics.jsonl")] or [np.nan])
-    claim = "share of a batch that carries G's gradient, median"
+    shares = np.array([row["carriers"] for row in read_metrics(out / "metrics.jsonl")])
+    share = np.median(shares[shares > 0]) if shares.any() else np.nan
+    print(f"in {(shares == 0).mean():.0%} of the steps every e^l' rounds to 0, and G has no gradient at all")
+    claim = "share of a batch that carries G's gradient, median where there is one"
     return verdict([Claim(claim, "< 10 %", share, share < 0.1, "{:.1%}", "few samples")], out)
 
 
