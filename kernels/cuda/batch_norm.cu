@@ -47,7 +47,7 @@ struct Channel {  // the coefficients of one channel
     __device__ real gate(real x) const { return (x - mean) * scale + shift > 0 ? real(1) : slope; }
 };
 
-extern "C" __global__ void __launch_bounds__(256) batch_norm_sums(const real* x, real* parts, int rows, int channels) {
+extern "C" __global__ void RESIDENT(256) batch_norm_sums(const real* x, real* parts, int rows, int channels) {
     two_sums(parts, rows, channels, [=](size_t at, int c, real& sum, real& squares) {
         real v = x[at] - x[c];
         sum += v, squares += v * v;
@@ -66,7 +66,7 @@ extern "C" __global__ void batch_norm_moments(const real* x, const real* parts, 
 
 #define NORM const real *gamma, const real *beta, const real *moments, int rows, int channels, real eps, real slope
 
-extern "C" __global__ void __launch_bounds__(256) batch_norm(const real* x, real* y, NORM) {
+extern "C" __global__ void RESIDENT(256) batch_norm(const real* x, real* y, NORM) {
     int c = blockIdx.x * 32 + threadIdx.x;
     if (c >= channels) return;
     Channel k(gamma, beta, moments, channels, c, eps, slope);
@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(256) batch_norm(const real* x, real
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void RESIDENT(256)
     batch_norm_gradient_sums(const real* gy, const real* x, real* parts, NORM) {
     int column = min(blockIdx.x * 32 + threadIdx.x, channels - 1);
     Channel k(gamma, beta, moments, channels, column, eps, slope);
@@ -96,7 +96,7 @@ extern "C" __global__ void batch_norm_gradients(const real* parts, int shares, r
     y[channels + c] = add_up(parts, 0, shares, channels, c);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void RESIDENT(256)
     batch_norm_backward(const real* gy, const real* x, const real* gradients, real* gx, NORM) {
     int c = blockIdx.x * 32 + threadIdx.x;
     if (c >= channels) return;

@@ -37,14 +37,14 @@ __device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
     return product(a, b, Line{s.pixels(), filters}, y, filters, s.taps(), blockIdx.z, gridDim.z);
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_tiled(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv2d_tiled(const real* x, const real* w, real* y, SHAPE) {
     tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y, \
-                                                                              SHAPE) {                               \
+    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y,          \
+                                                                   SHAPE) {                                          \
         tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN));                                          \
     }
 TENSOR(conv2d_tensor_128x128, 128, 128, 64, 32)

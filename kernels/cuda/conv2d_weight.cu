@@ -36,14 +36,14 @@ __device__ inline auto implicit(const real* x, const real* g, real* y, SHAPE) {
     return product(a, b, Line{s.taps(), filters}, y, filters, s.pixels(), blockIdx.z, gridDim.z);
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_weight_tiled(const real* x, const real* g, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv2d_weight_tiled(const real* x, const real* g, real* y, SHAPE) {
     tile(implicit(x, g, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* g, real* y, \
-                                                                              SHAPE) {                               \
+    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* g, real* y,          \
+                                                                   SHAPE) {                                          \
         tensor_tile<BM, BN, WM, WN, false, false>(implicit(x, g, y, GIVEN));                                         \
     }
 TENSOR(conv2d_weight_tensor_128x128, 128, 128, 64, 32)

@@ -61,14 +61,14 @@ __device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
     return product(a, b, out, y, channels, depth, part, parts);
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv_transpose2d_tiled(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv_transpose2d_tiled(const real* x, const real* w, real* y, SHAPE) {
     tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y, \
-                                                                              SHAPE) {                               \
+    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y,          \
+                                                                   SHAPE) {                                          \
         tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN));                                           \
     }
 TENSOR(conv_transpose2d_tensor_128x128, 128, 128, 64, 32)

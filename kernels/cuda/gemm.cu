@@ -36,14 +36,14 @@ template <bool A_ALONG, bool B_ALONG> __device__ auto strided(const real* a, con
     return product(left, right, Line{m, n}, y, n, k, part, parts);
 }
 
-extern "C" __global__ void __launch_bounds__(256) gemm_tiled(const real* a, const real* b, real* y, SIZES) {
+extern "C" __global__ void RESIDENT(256) gemm_tiled(const real* a, const real* b, real* y, SIZES) {
     tile(strided<true, true>(a, b, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN, A_ALONG, B_ALONG)                                                               \
-    extern "C" __global__ void __launch_bounds__(BM / WM * BN / WN * 32) name(const real* a, const real* b, real* y, \
-                                                                              SIZES) {                               \
+    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* a, const real* b, real* y,          \
+                                                                   SIZES) {                                          \
         tensor_tile<BM, BN, WM, WN, A_ALONG, B_ALONG>(strided<A_ALONG, B_ALONG>(a, b, y, GIVEN));                    \
     }
 TENSOR(gemm_nn_tensor_128x128, 128, 128, 64, 32, true, false)

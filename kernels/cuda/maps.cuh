@@ -19,6 +19,9 @@ typedef double real;
 typedef float real;
 #endif
 
+// A kernel of so many threads a block, of which 512 shall fit on a multiprocessor: 128 registers for each.
+#define RESIDENT(threads) __launch_bounds__(threads, 512 / (threads))
+
 constexpr int FAR = 1 << 29;  // FAR plus anything is outside
 
 struct Part {

@@ -1,0 +1,244 @@
+"""That the emulator sees the faults that it says it sees, and sees none in the project's own kernels.
+
+Faults are planted by changing the text of the real kernels, as an author's slip would: a missing barrier, a wrong lane,
+a bound that is off by one. A test of kernels that passes with one of them in is worth nothing.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigan.kernels import cuda, emulator, reference
+from minigan.kernels.cuda import backends
+from minigan.kernels.cuda import compile as cuda_compile
+from minigan.kernels.cuda import random as draws
+from minigan.kernels.emulator.source import assemble
+
+pytestmark = pytest.mark.skipif(
+    emulator.compiler() is None, reason="the emulator needs a C++ compiler: apt install g++"
+)
+
+
+def random(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------- faults in the project's own kernels
+
+
+def gemm(version):
+    def run(rng):
+        a, b = random(rng, 70, 90), random(rng, 90, 66)
+        return cuda.matmul(a, b, version=version), reference.matmul(a.astype(np.float64), b)
+
+    return run
+
+
+def conv(rng):
+    x, w = random(rng, 2, 6, 6, 8), random(rng, 3, 3, 8, 20)
+    options = {"stride": (1, 1), "padding": (1, 1)}
+    return cuda.conv2d(x, w, version="tensor", **options), reference.conv2d(x.astype(np.float64), w, **options)
+
+
+def moments(rng):
+    x = random(rng, 70, 40)
+    return cuda.batch_norm_moments(x), reference.batch_norm_moments(x.astype(np.float64))
+
+
+EARLY = "    __syncthreads();\n    if (threadIdx.y >= 2"
+PLANTED = {  # what is wrong: (file, the line as it should be, as it is, who notices)
+    "no barrier after the loads": ("gemm", "__syncthreads();  // the desk is laid", "", gemm("tiled")),
+    "no barrier before the next loads": ("gemm", "__syncthreads();  // everybody has read it", "", gemm("tiled")),
+    "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tensor")),
+    "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tensor")),
+    "a lane reads another's row": ("conv2d", "wm + i * 16 + g + e % 2 * 8", "wm + i * 16 + g + e / 2 * 8", conv),
+    "a lane writes another's column": ("conv2d", "n + j * 8 + t * 2", "n + j * 8 + t", conv),
+    "a bound that is off by one": ("conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", conv),
+    "a pixel's row is not checked": ("conv2d", "(unsigned)p.row < (unsigned)height", "p.row < height", conv),
+    "sums are read too early": ("batch_norm", EARLY, EARLY.replace("__syncthreads();", ""), moments),
+}  # fmt: skip
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """plant(file, old, new): the kernels of a file, changed."""
+
+    def plant(file, old, new):
+        text = assemble(cuda_compile.sources()[file])
+        assert text.count(old) == 1, f"{file}.cu has changed: {old!r}"
+        module = emulator.Module(
+            cuda_compile.sources()[file], cuda_compile.defines("float32"), text=text.replace(old, new)
+        )
+        monkeypatch.setitem(backends.emulated._modules, (file, "float32"), module)
+
+    monkeypatch.setattr(backends.emulated, "seed", 0)
+    return plant
+
+
+def right(run, seed):
+    """Whether a kernel's numbers are right, up to what TF32 rounds away."""
+    backends.emulated.seed = seed
+    got, want = run(np.random.default_rng(seed))
+    return bool((np.abs(got - want) <= 1e-2 * (1 + np.abs(want).max())).all())
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_caught_at_every_seed(fault, planted):
+    file, old, new, run = PLANTED[fault]
+    assert all(right(run, seed) for seed in range(3)), "without the fault it must pass"
+    planted(file, old, new)
+    assert not any(right(run, seed) for seed in range(1, 6))
+
+
+def test_a_divergent_barrier_names_both_lines(planted):
+    old = "__syncthreads();  // the desk is laid"
+    planted("gemm", old, "if (threadIdx.x < 100) __syncthreads(); // the desk is laid")
+    where = (cuda_compile.FOLDER / "tile.cuh").read_text(encoding="utf-8").splitlines()
+    first, second = (
+        1 + next(i for i, text in enumerate(where) if mark in text) for mark in (old, "everybody has read")
+    )
+    with pytest.raises(emulator.EmulatorError) as error:
+        gemm("tiled")(np.random.default_rng(0))
+    assert f"tile.cuh:{first}" in str(error.value) and f"tile.cuh:{second}" in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------------- races
+
+RACES = """\
+extern "C" __global__ void same_value(float* y) {
+    __shared__ float desk;
+    desk = 1;
+    __syncthreads();
+    y[threadIdx.x] = desk;
+}
+extern "C" __global__ void blocks(float* y) {
+    y[blockIdx.x / 2] = 1;
+}
+extern "C" __global__ void lanes(float* y, int wait) {
+    __shared__ float desk[32];
+    desk[threadIdx.x] = y[threadIdx.x];
+    if (wait) __syncwarp();
+    y[threadIdx.x] = desk[31 - threadIdx.x];
+}
+extern "C" __global__ void counts(int* y) {
+    atomicAdd(y, 1);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def racing(tmp_path_factory):
+    path = tmp_path_factory.mktemp("emulator") / "racing.cu"
+    path.write_text(RACES, encoding="utf-8")
+    return emulator.Module(path, check="races").load()
+
+
+def test_a_race_is_found_though_the_result_is_right(racing):
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in shared memory: thread .* writes, racing\.cu:3, what thread"
+    ):
+        racing.launch("same_value", (1,), (32,), [np.zeros(32, np.float32)])
+
+
+def test_blocks_race_in_global_memory(racing):
+    racing.launch("blocks", (1,), (1,), [np.zeros(1, np.float32)])
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in global memory: .* of another block writes, racing\.cu:8"
+    ):
+        racing.launch("blocks", (2,), (1,), [np.zeros(1, np.float32)])
+
+
+def test_a_warp_that_has_met_is_in_order(racing):
+    y = np.arange(32, dtype=np.float32)
+    racing.launch("lanes", (1,), (32,), [y, np.int32(1)])
+    assert (y == np.arange(32)[::-1]).all()
+    with pytest.raises(
+        emulator.EmulatorError, match=r"race in shared memory: .* racing\.cu:1[24], what .* racing\.cu:1[24]"
+    ):
+        racing.launch("lanes", (1,), (32,), [y, np.int32(0)])
+
+
+def test_atomics_do_not_race(racing):
+    y = np.zeros(1, np.int32)
+    racing.launch("counts", (3,), (40,), [y])
+    assert y[0] == 120
+
+
+def test_no_kernel_of_this_project_races(monkeypatch, rng):
+    """Every launch once, small; `MINIGAN_EMULATOR_CHECK=races pytest tests/test_cuda_kernels.py` takes the long way."""
+    careful = backends.Emulated(seed=1, check="races")
+    careful.prepare(["float32"])
+    monkeypatch.setattr(backends, "emulated", careful)
+    options = {"stride": (2, 2), "padding": (1, 1)}
+    for channels, filters in ((8, 72), (3, 5)):
+        x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
+        for version in ("plain", "tiled", "tensor"):
+            g = cuda.conv2d(x, w, version=version, **options)
+            cuda.conv_transpose2d(g, w, size=(8, 6), version=version, **options)
+            cuda.conv2d_weight(x, g, kernel_size=(4, 4), version=version, **options)
+            cuda.matmul(w.reshape(-1, filters).T, x.reshape(-1, channels)[:16].repeat(channels, 0), version=version)
+    gamma, beta = random(rng, 2, 3)
+    moments = cuda.batch_norm_moments(x)
+    cuda.batch_norm(x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
+    cuda.batch_norm_backward(x, x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
+    a, b, c = random(rng, 70, 40), random(rng, 40, 33), random(rng, 33)
+    y = cuda.linear(a, b, c, slope=0.2)
+    cuda.linear_backward(y, y, a, b, slope=0.2, needs=(True, True))
+    cuda.add(a, a)
+    cuda.adam([a], [a + 1], [a * 0], [a * 0], lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=1)
+    cuda.rmsprop([a], [a + 1], [a * 0], lr=0.1, alpha=0.9, eps=1e-8)
+    cuda.sgd([a], [a + 1], [a * 0], lr=0.1, momentum_rate=0.9)
+    draws.normal(draws.generator(1, like=a), 1000)
+
+
+@pytest.mark.parametrize("mark", ["the desk is laid", "everybody has read it"])
+def test_a_missing_barrier_is_found_with_the_lines_that_race(mark):
+    path = cuda_compile.sources()["gemm"]
+    text = assemble(path).replace(f"__syncthreads();  // {mark}", "")
+    module = emulator.Module(path, cuda_compile.defines("float32"), text=text, check="races")
+    tile = (cuda_compile.FOLDER / "tile.cuh").read_text(encoding="utf-8")
+    write, read = (tile[: tile.index(code)].count("\n") + 1 for code in ("left[i % DESK]", "sums[i][j] +="))
+    a = np.ones((70, 40), np.float32)
+    sizes = [np.int32(n) for n in (70, 70, 40, 40, 1, 1, 40, 1, 0, 0)]
+    with pytest.raises(emulator.EmulatorError) as error:
+        module.launch("gemm_tiled", (2, 2, 1), (256,), [a, a, np.zeros((70, 70), np.float32), *sizes])
+    assert f"tile.cuh:{read}" in str(error.value)
+    assert f"tile.cuh:{write}" in str(error.value) or f"tile.cuh:{write + 1}" in str(error.value)
+
+
+# ----------------------------------------------------------------------------------------------------- bounds
+
+OUTSIDE = """
+import numpy as np
+from minigan.kernels import cuda, emulator
+from minigan.kernels.cuda import backends, compile
+from minigan.kernels.emulator.source import assemble
+path, old, new = compile.sources()["elementwise"], "if (column >= columns) return;", "if (column > columns) return;"
+text = assemble(path)
+x, w, b = (np.ones(shape, np.float32) for shape in ((50, 30), (30, 40), (40,)))
+changed = {changed}
+if changed:
+    assert text.count(old) == 1
+    module = emulator.Module(path, compile.defines("float32"), text=text.replace(old, new))
+    backends.emulated._modules["elementwise", "float32"] = module
+y = cuda.linear(x, w, b, slope=1.0)
+assert (y == 31).all()
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libasan is looked for on Linux")
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_access_out_of_bounds_is_reported_with_its_line(changed):
+    command = [sys.executable, "-m", "minigan.kernels.emulator", "bounds", "-c", OUTSIDE.format(changed=changed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "no libasan" in done.stderr:
+        pytest.skip("this compiler has no libasan")
+    source = (cuda_compile.FOLDER / "elementwise.cu").read_text(encoding="utf-8")
+    line = source[: source.index("real b = bias[column]")].count("\n") + 1
+    if changed:
+        assert "heap-buffer-overflow" in done.stderr and f"elementwise.cu:{line}" in done.stderr and done.returncode
+    else:
+        assert done.stdout == "done\n" and not done.returncode, done.stderr
