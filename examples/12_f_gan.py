@@ -13,8 +13,8 @@ game: that is what the game has to find. Pearson's χ² and KL(P ‖ Q) punish a
 both modes; KL(Q ‖ P) punishes a Q that invents some and draws it to the broad mode; the others lie between.
 
 Of the paper's table the optima are claimed ("paper"), quoted from memory. Its mixture is not: this one was found as the
-one of which quadrature gives those optima. That it does so for all of them at once is the first claim. Tolerance of the
-learned mean and scale: 0.05, where the paper's own are off by 0.01 to 0.1.
+one of which quadrature gives those optima. That it does so for all of them at once is the first claim. The learned mean
+and scale may be off by 0.05, a fifth of the least gap between the means of the paper's table.
 
     python examples/12_f_gan.py                                # five divergences, half a minute; runs/f-gan/fits.png
     python examples/12_f_gan.py --divergence total-variation   # FAILs: V's tanh is soon at its ends, and Q stands still

@@ -3,6 +3,10 @@
 Stands on minigan.gan.divergences. The numbers come from quadrature and from sups over a grid, not from the formulas.
 """
 
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -131,3 +135,40 @@ def test_large_outputs_stay_finite_where_rounding_would_have_reached_the_edge(na
         y = member(v)
         (slope,) = mg.grad(y, [v], np.ones(4, np.float32))
         assert np.isfinite(y.data).all() and np.isfinite(slope.data).all()
+
+
+# --------------------------------------------------------------------------------------------------- the example
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "12_f_gan.py"
+
+
+def test_the_examples_optima_are_least_divergences():
+    """That of KL(P ‖ Q) has the target's moments; no neighbour of any is better."""
+    example = runpy.run_path(str(EXAMPLE))
+    weights, means, scales = example["WEIGHTS"], example["MEANS"], example["SCALES"]
+    mean = (weights * means).sum()
+    scale = np.sqrt((weights * (scales**2 + means**2)).sum() - mean**2)
+    assert np.allclose(example["optimum"]("kl"), [mean, scale], atol=1e-4)
+    for name in DIVERGENCES:
+        best = example["optimum"](name)
+        least = example["divergence"](name, *best)
+        for step in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)):
+            assert example["divergence"](name, *(best + step)) > least
+
+
+def test_the_example_passes_with_the_optima_and_fails_beside_them(capsys):
+    example = runpy.run_path(str(EXAMPLE))
+    best = {name: example["optimum"](name) for name in example["COLOURS"]}
+    assert all(claim.passed for claim in example["claims"](best, best))
+    beside = best | {"kl": best["kl"] + [0.06, 0]}
+    assert [claim.name for claim in example["claims"](best, beside) if not claim.passed] == ["mean, kl"]
+    swapped = best | {"kl": best["reverse-kl"], "reverse-kl": best["kl"]}
+    assert not list(example["claims"](best, swapped))[-1].passed
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["12_f_gan.py", "--smoke", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
+    assert left.value.code == 0 and "--smoke" in capsys.readouterr().out
+    assert (tmp_path / "run" / "fits.png").exists() and (tmp_path / "run" / "verdict.json").exists()
