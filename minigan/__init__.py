@@ -12,11 +12,12 @@ from .anomaly import AnomalyError, anomaly
 from .autograd import grad, no_grad, op
 from .device import DeviceError
 from .graph import graph
+from .kernels import precision
 from .tensor import Tensor, tensor
 from .testing import GradientError, gradcheck
 
 __all__ = [
     "AnomalyError", "DeviceError", "GradientError", "Tensor", "anomaly", "checkpoint", "data", "gan", "grad",
-    "gradcheck", "graph", "kernels", "metrics", "nn", "no_grad", "op", "ops", "optim", "plot", "run", "tensor",
-    "testing",
+    "gradcheck", "graph", "kernels", "metrics", "nn", "no_grad", "op", "ops", "optim", "plot", "precision", "run",
+    "tensor", "testing",
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minigan import kernels
+from minigan.kernels import rounding
 from minigan.kernels.cuda import compile as cuda_compile
 from minigan.kernels.cuda import device
 from minigan.kernels.cuda.product import choose
@@ -117,3 +119,14 @@ def test_a_file_is_compiled_once_for_each_dtype_and_large_shared_memory_asked_fo
     function = single.functions["gemm_tiled"]
     assert function.launches[1] == ((2, 3), (256,), (array, np.int32(5)), 60000)
     assert function.max_dynamic_shared_size_bytes == 60000
+
+
+def test_precision_is_chosen_once_for_all_and_gives_back_what_held(monkeypatch):
+    monkeypatch.setattr(rounding, "_chosen", None)
+    monkeypatch.delenv("MINIGAN_TF32", raising=False)
+    gpu = SimpleNamespace(tensor_cores=True)
+    assert kernels.precision("fp32") == "tf32" and choose(gpu, "f4") == "tiled"
+    assert kernels.precision("tf32") == "fp32" and choose(gpu, "f4") == "tensor"
+    assert kernels.precision() == "tf32"
+    with pytest.raises(ValueError, match="precision: got 'bf16'; know tf32, fp32"):
+        kernels.precision("bf16")

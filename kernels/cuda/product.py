@@ -5,11 +5,11 @@ Every convolution is a product y (rows, columns) = Σ over `depth` (maps.cuh), a
 Stands on backends.py. Read conv.py next.
 """
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 
+from ..rounding import precision
 from .backends import add_parts, blocks, int32
 
 VERSIONS = ("plain", "tiled", "tensor")
@@ -42,10 +42,10 @@ class Product(NamedTuple):
 def choose(backend, dtype, version=None):
     """The version that runs: the one asked for; else tensor cores, for float32 where the device has them.
 
-    $MINIGAN_TF32=0 keeps float32 at 24 bits: tensor cores round their inputs to 11.
+    ../rounding.py says whether their inputs may be rounded.
     """
     if version is None:
-        wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and os.environ.get("MINIGAN_TF32") != "0"
+        wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and precision() == "tf32"
         return "tensor" if wanted else "tiled"
     if version not in VERSIONS:
         raise ValueError(f"version: got {version!r}; know {', '.join(VERSIONS)}")

@@ -1,0 +1,25 @@
+"""How exactly products of float32 are formed on a GPU's tensor cores.
+
+    tf32   factors are rounded to 11 significant bits, sums are float32: the default, as in PyTorch's convolutions
+    fp32   all 24 bits, without tensor cores
+
+The CPU always keeps all bits.  Stands on nothing. Read cuda/product.py next.
+"""
+
+import os
+
+KNOWN = ("tf32", "fp32")
+_chosen = None
+
+
+def precision(name=None):
+    """Choose "tf32" or "fp32" for all products from now on; returns what held until now. None only asks.
+
+    Before the first choice it is "tf32", or "fp32" under $MINIGAN_TF32=0.
+    """
+    global _chosen
+    if name not in (None, *KNOWN):
+        raise ValueError(f"precision: got {name!r}; know {', '.join(KNOWN)}")
+    before = _chosen or ("fp32" if os.environ.get("MINIGAN_TF32") == "0" else "tf32")
+    _chosen = name or _chosen
+    return before
