@@ -38,16 +38,32 @@ PLAYED = {"minimax": 20, "non-saturating": 20, "maximum-likelihood": 20, "least-
           "f-gan:kl:non-saturating": 20, "f-gan:squared-hellinger:non-saturating": 20,
           "wasserstein": 20, "wgan-gp": 30, "wgan-div": 30}  # fmt: skip
 
+WHY = {  # a game's row fails: what its metrics.jsonl shows
+    "maximum-likelihood": "Where a seed fails, D stays unsure (its loss near 0.4 of at most 0.69): its logits are "
+    "moderate, and so e^l' is not steep. The claim needs a good D.",
+    "f-gan:kl:non-saturating": "The conjugate is e^(v-1) of an output without bound. In the seeds that fail, one batch "
+    "takes D's loss to 10^4 or as far as 10^14; G is thrown off the data, and does not come back once D has stopped.",
+    "f-gan:squared-hellinger:non-saturating": "The conjugate holds an e^v, and D's loss jumps to 10^4. Then D's bound "
+    "stays near its best, 1: D tells G's samples from the data to the end, while G sits on a part of the modes.",
+    "wasserstein": "G finds the modes, but not their sharpness. A critic of weights within ±0.03 is next to flat (its "
+    "gap ends at 0.003), and five of its steps for one of G's leave G only 2,000 steps.",
+}
+
 
 def _game(data, game, seconds):
-    return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", ("--game", game, "--data", data), 5, seconds)
+    arguments, notes = ("--game", game, "--data", data), (("", WHY[game]),) if game in WHY else ()
+    return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", arguments, 5, seconds, notes=notes)
+
+
+SHARPNESS = ("samples", "12,000 steps are enough for the order, packing before not packing, and not for the sharpness "
+             "of 25 modes; the paper trains 400,000.")  # fmt: skip
 
 
 ROWS = (
     Row("first-ring", BASICS, "01_gan_ring.py", (), 5, 20),
     Row("first-ring-minimax", BASICS, "01_gan_ring.py", ("--game", "minimax"), 5, 20),
     *(_game(data, game, seconds) for data in ("ring", "grid") for game, seconds in PLAYED.items()),
-    *(Row(f"pacgan-{data}-{m}", GAMES, "06_pacgan.py", ("--data", data, "--pack", str(m)), 5, 30)
+    *(Row(f"pacgan-{data}-{m}", GAMES, "06_pacgan.py", ("--data", data, "--pack", str(m)), 5, 30, notes=(SHARPNESS,))
       for data in ("ring", "grid") for m in (2, 3, 4)),
     Row("collapse", GAMES, "17_collapse.py", (), 5, 35, ("*/dashboard.png",)),
     Row("textbook", EVIDENCE, "07_textbook_figures.py", (), 1, 5, ("*.png",)),
