@@ -378,5 +378,5 @@ def test_float16_runs_on_the_definition(rng):
 
 
 def test_every_kernel_exists_on_every_backend():
-    for name in kernels.__all__:
+    for name in set(kernels.__all__) - {"precision"}:  # a setting
         assert callable(getattr(kernels, name)) and callable(getattr(reference, name)) and callable(getattr(cpu, name))

@@ -13,7 +13,7 @@
 
 A matrix product has three versions, of one idea more each: plain, the definition moved over; tiled, with shared memory;
 tensor, with tensor cores, which round the factors of float32 products to 11 bits (TF32, as PyTorch's convolutions do).
-$MINIGAN_TF32=0 keeps all 24 bits. float64, and GPUs older than sm_80, run the tiled version.
+precision("fp32") keeps all 24 bits. float64, and GPUs older than sm_80, run the tiled version.
 
 Compiled for every architecture (python -m minigan.kernels.cuda.compile) and run in the emulator; not yet measured on a
 GPU.
