@@ -194,7 +194,10 @@ for module in (rows, command, runs):
     module.ROWS, module.EXAMPLES = table, Path({str(tmp_path / "examples")!r})
 sys.exit(main(["reproduce", "all", "--out", {str(tmp_path / "out")!r}, *{options!r}]))
 """
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a background job of a shell ignores Ctrl-C, and so would its children
+    heed = (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) if os.name == "posix" else None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed}
+    return subprocess.Popen([sys.executable, "-c", script], **pipes)
 
 
 def wait_for(path, seconds=30):
