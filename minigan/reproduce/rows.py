@@ -55,7 +55,7 @@ def _game(data, game, seconds):
     return Row(f"{data}-{game.replace(':', '-')}", GAMES, "05_games.py", arguments, 5, seconds, notes=notes)
 
 
-SHARPNESS = ("samples", "12,000 steps are not enough for the sharpness of 25 modes: most samples lie between them, with "
+SHARPNESS = ("samples", "12,000 steps do not make 25 modes sharp: most samples lie between them, with "
              "m = 1 too, so that the modes counted are a matter of chance. The paper trains 400,000.")  # fmt: skip
 LUCK = ("", "Nothing in the loss asks that u1 and u2 lie along slant and weight: L stays the same when their square is "
         "turned or bent, so chance decides. That both are in u is what the last two claims measure.")  # fmt: skip
