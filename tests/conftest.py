@@ -4,7 +4,9 @@ $HYPOTHESIS_PROFILE picks how hard Hypothesis looks: "ci" (the default: few exam
 (new ones every time), "thorough" (many).
 """
 
+import importlib.util
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,3 +24,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def rng():
     """A generator with a fixed seed: a test that fails, fails again."""
     return np.random.default_rng(7)
+
+
+def example(name):
+    """An example as a module: example("05_games")."""
+    path = Path(__file__).parent.parent / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,12 +1,11 @@
 """Examples 13, 15 and 18: formulas against NumPy's, verdicts on made-up curves and codes, and an exact resume."""
 
 import argparse
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import example
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -17,14 +16,6 @@ from minigan.data import ArraySource
 from minigan.gan.networks import dcgan_discriminator
 from minigan.metrics.classifier import Classifier, network
 from minigan.nn import Module
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / "examples" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 vanishing, infogan, probing = map(example, ("13_vanishing_gradients", "15_infogan", "18_dcgan_features"))
 COMMON = {"seed": 3, "device": "cpu", "resume": False, "smoke": False, "batch": 4, "width": 2, "every": 2}

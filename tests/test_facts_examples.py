@@ -4,7 +4,6 @@ What is trained is judged by hand-made critics whose answer is known; the traini
 business, but for --smoke.
 """
 
-import importlib.util
 import json
 import runpy
 import sys
@@ -13,19 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import example
 
 import minigan as mg
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = ["07_textbook_figures", "08_optimal_discriminator", "09_wasserstein_distance", "10_wgan_gp_surfaces",
          "11_wgan_div"]  # fmt: skip
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 textbook, optimal, wasserstein, surfaces, div = (example(name) for name in NAMES)

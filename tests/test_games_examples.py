@@ -3,28 +3,16 @@
 The examples are loaded as modules and trained in this process.
 """
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import example
 
 import minigan as mg
 from minigan import checkpoint
 from minigan.gan.packing import pack
 from minigan.run import arguments, read_metrics
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def example(name):
-    """An example as a module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 games, pacgan = example("05_games"), example("06_pacgan")
 

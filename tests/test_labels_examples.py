@@ -5,12 +5,11 @@ label each, in the files of Fashion-MNIST.
 """
 
 import gzip
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import example
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,17 +19,6 @@ from minigan.gan.conditional import ConditionalDiscriminator, ConditionalGenerat
 from minigan.gan.losses import minimax_d
 from minigan.ops import conv2d, logsumexp, sigmoid
 from minigan.run import read_metrics
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def example(name):
-    """An example as a module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 # ---- labels in, and out of, range --------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from minigan.data import ring, ring_centers
 from minigan.gan.alarms import IN_A_ROW, TO_GROW, Alarms
 from minigan.gan.dashboard import alarm_episodes, dashboard
 from minigan.gan.networks import dcgan_discriminator, dcgan_generator, mlp
-from minigan.gan.watch import Watch, first_fault, spectral_norm
+from minigan.gan.watch import Watch, first_fault, largest_singular_value
 from minigan.metrics import coverage, variety
 from minigan.ops import exp, mean, softplus, sqrt
 from minigan.optim import SGD, Adam
@@ -212,7 +212,7 @@ def test_the_figures_are_what_they_are_called(rng):
 def test_a_spectral_norm_is_the_largest_singular_value(rng):
     for shape in [(3, 5), (5, 3), (2, 2, 3, 4), (4, 4, 1, 7), (1, 1)]:
         w = rng.standard_normal(shape)
-        assert spectral_norm(w) == pytest.approx(np.linalg.svd(w.reshape(-1, shape[-1]))[1][0])
+        assert largest_singular_value(w) == pytest.approx(np.linalg.svd(w.reshape(-1, shape[-1]))[1][0])
 
 
 def test_a_stranger_and_no_player_are_refused(rng):

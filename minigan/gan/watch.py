@@ -127,7 +127,7 @@ class Watch:
             layers[layer] = layers.get(layer, 0) + squares
             players[player] = players.get(player, 0) + squares
             if p.ndim > 1 and len(self.alarms.looks) % SPECTRAL == 0:
-                spectral[layer] = _short(spectral_norm(p.numpy()))
+                spectral[layer] = _short(largest_singular_value(p.numpy()))
         if spectral:
             self._layers.setdefault("spectral norm", {}).update(spectral)
         for layer, (g, update, weights) in layers.items():
@@ -165,7 +165,7 @@ def first_fault(params, loss):
     return None
 
 
-def spectral_norm(weight):
+def largest_singular_value(weight):
     """The largest singular value of a weight (..., last), as a matrix with a row for each input of the last axis.
 
     For a convolution (kh, kw, in, out) that is what Miyato et al. 2018 bound, section 2.1; a transposed convolution's
