@@ -3,7 +3,8 @@
 The launchers (conv.py, matmul.py, ...) compute one grid, one block and one list of arguments, and hand them to a
 backend, which is one of two objects with the same names:
 
-    run(file, kernel, grid, block, args, dtype, shared=0)     args: arrays, and NumPy scalars of the kernel's types
+    run(file, kernel, grid, block, args, dtype, shared=0)     file: a name of this folder, or the Path of your own .cu;
+                                                              args: arrays, and NumPy scalars of the kernel's types
     xp, empty, address                                        numpy or cupy; a new array; where an array lies
     tensor_cores, processors                                  what the launchers plan with
 
@@ -35,7 +36,7 @@ class Emulated:
     def module(self, file, dtype):
         """The compiled .cu file; put another under its key to run a changed one."""
         if (file, dtype) not in self._modules:
-            self.use(file, dtype, emulator.Module(compile.sources()[file], compile.defines(dtype), check=self.check))
+            self.use(file, dtype, emulator.Module(compile.path(file), compile.defines(dtype), check=self.check))
         module = self._modules[file, dtype]
         module.seed = self.seed
         return module

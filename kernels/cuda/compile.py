@@ -40,9 +40,14 @@ def sources():
     return {path.stem: path for path in sorted(FOLDER.glob("*.cu"))}
 
 
-def source(name):
-    """The text of a .cu file of this folder, its headers put in."""
-    return assemble(FOLDER / f"{name}.cu")
+def path(file):
+    """Where a .cu file lies: the name of one of this folder, or the path of anybody's."""
+    return file if isinstance(file, Path) else FOLDER / f"{file}.cu"
+
+
+def source(file):
+    """The text of a .cu file, its headers put in."""
+    return assemble(path(file))
 
 
 def defines(dtype):
