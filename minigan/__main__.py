@@ -25,6 +25,7 @@ from .reproduce import command as reproducing
 from .tensor import tensor
 from .testing import KinkError
 from .testing.gradcheck import GradientError, examine
+from .testing.precisions import against_float64
 from .testing.subject import Subject
 
 
@@ -86,6 +87,7 @@ def gradcheck_command(args):
     try:
         subject = Subject(function, [tensor(rng.normal(size=shape), device=args.device) for shape in shapes])
         findings = _table(subject, args)
+        rounded = _precisions(subject, args.seed) if _on_cuda_kernels(args.device) else []
     except (KinkError, DeviceError, ValueError, TypeError) as error:
         raise Unusable(_sentence(error)) from error
     except Exception as error:  # the user's own code may raise anything
@@ -96,7 +98,25 @@ def gradcheck_command(args):
     if wrong:
         again = " ".join(f"--input {text}" for text in args.input)
         print(f'To repeat: python -m minigan gradcheck "{args.target}" {again} --order {args.order} --seed {args.seed}')
-    return 1 if wrong else 0
+    return 1 if wrong or not all(comparison.passed for comparison in rounded) else 0
+
+
+def _on_cuda_kernels(device):
+    return device == "cuda" or os.environ.get("MINIGAN_KERNELS") == "emulator"
+
+
+def _precisions(subject, seed):
+    """Print a row for each result in float32, by every precision that the CUDA kernels know."""
+    print("\nfloat32 against float64: the error's norm over the result's\n")
+    print("precision  result           error / bound  verdict")
+    found = []
+    for comparison in against_float64(subject, seed):
+        found.append(comparison)
+        figures = f"{comparison.error:7.1e} / {comparison.bound:.1e}"
+        what = comparison.what if comparison.what == "y" else f"d/d{comparison.what}"
+        verdict = "right" if comparison.passed else "WRONG"
+        print(f"{comparison.precision:10} {what:14} {figures:>17}  {verdict}", flush=True)
+    return found
 
 
 def _table(subject, args):

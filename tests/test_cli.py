@@ -1,8 +1,10 @@
 """python -m minigan, and the examples about derivatives: what they print, and the status that they exit with."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -86,6 +88,18 @@ def test_what_cannot_be_checked_is_one_sentence(layers, capsys, target, more, se
     said = capsys.readouterr()
     assert not said.out and sentence in said.err and said.err.startswith("minigan gradcheck: ")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.skipif(not which("g++"), reason="the emulator wants a g++")
+def test_cuda_kernels_are_checked_in_every_precision():
+    command = [sys.executable, "-m", "minigan", "gradcheck", "minigan.nn:Conv2d(2, 3, 3)", "--input", "1,5,5,2"]
+    environment = {**os.environ, "MINIGAN_KERNELS": "emulator"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.partition("precision  result")[2].splitlines()[1:]]
+    assert [row[1] for row in rows if row[0] == "tf32"] == ["y", "d/dx", "d/dweight", "d/dbias"]
+    assert float(rows[0][2]) > 1e-5  # the factors were rounded: the tensor cores' kernel ran
+    assert all(row[-1] == "right" for row in rows)
 
 
 def test_the_faults_command_prints_the_figures():

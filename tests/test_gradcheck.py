@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import minigan as mg
 from minigan import nn, ops
+from minigan.kernels import rounding
 from minigan.testing import strategies
 from minigan.testing.gradcheck import examine
+from minigan.testing.precisions import against_float64
 from minigan.testing.subject import Subject
 
 
@@ -273,3 +275,31 @@ def test_gradcheck_wants_a_function_that_repeats_itself(rng):
         mg.gradcheck(lambda x: ops.dropout(x, rate=0.5, rng=rng), [np.ones(50)])
     with pytest.raises(ValueError, match="order must be 1 or more, got 0"):
         mg.gradcheck(ops.exp, [np.ones(2)], order=0)
+
+
+# ---------------------------------------------------------------------------- float32 and coarser, against float64
+
+
+def test_precisions_pass_a_layer_with_kinks_and_batch_statistics(rng):
+    block = nn.Sequential(nn.Conv2d(2, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.LeakyReLU(0.2))
+    found = list(against_float64(Subject(block, [rng.normal(size=(2, 6, 6, 2))])))
+    assert {c.precision for c in found} == set(rounding.KNOWN)
+    assert {c.what for c in found} == {"y", "x", *(name for name, _ in block.named_parameters())}
+    assert all(c.passed for c in found)
+
+
+@pytest.mark.parametrize("fault", ["y", "gradient"])
+def test_precisions_find_a_kernel_that_is_wrong_in_float32_alone(rng, fault):
+    @mg.op
+    def scale(x):
+        return x * (1.2 if x.dtype == np.float32 and fault == "y" else 1)
+
+    scale.defvjp(x=lambda gy, y, x: gy * (1.2 if x.dtype == np.float32 and fault == "gradient" else 1))
+    subject = Subject(scale, [rng.normal(size=(3, 4))])
+    assert {c.what for c in against_float64(subject) if not c.passed} == {"y" if fault == "y" else "x"}
+
+
+def test_precisions_refuse_a_layer_that_leaves_float32(rng):
+    factor = mg.tensor(rng.normal(size=(2, 4)))
+    with pytest.raises(TypeError, match="makes float64 of float32 inputs; is there a constant of float64 in it"):
+        list(against_float64(Subject(lambda x: x * factor, [rng.normal(size=(2, 4))])))

@@ -35,11 +35,12 @@ class Subject:
                 self.names.append(name)
                 self.xs.append(promoted(x))
 
-    def __call__(self, *xs):
+    def __call__(self, *xs, dtype=np.float64):
+        """f at these arguments; dtype: what they are in, and so the module's buffers."""
         places = [(home, name, home[name]) for home, name in self.slots]
         xs = [self._on(self.device, x) for x in xs]
         copies = {
-            x: xs[self.parameters[x]] if x in self.parameters else self._on(self.device, promoted(x))
+            x: xs[self.parameters[x]] if x in self.parameters else self._on(self.device, promoted(x, dtype))
             for _, _, x in places
         }
         try:
@@ -97,10 +98,10 @@ class Subject:
                     raise ValueError(f"gradcheck: the result of {self.label} does not depend on {name}; leave it out")
 
 
-def promoted(x):
+def promoted(x, dtype=np.float64):
     """A leaf with a copy of x's numbers: floating ones in float64 and differentiated, others held fixed."""
     x = x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-    x = np.array(x, np.float64 if x.dtype.kind == "f" else x.dtype)
+    x = np.array(x, dtype if x.dtype.kind == "f" else x.dtype)
     return Tensor(x, requires_grad=x.dtype.kind == "f")
 
 
