@@ -6,11 +6,17 @@ $HYPOTHESIS_PROFILE picks how hard Hypothesis looks: "ci" (the default: few exam
 
 import importlib.util
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import stand_in_cupy
 from hypothesis import HealthCheck, settings
+
+from minigan import device as devices
+from minigan.kernels.cuda import backends
 
 SLOW_FIRST_CALL = [HealthCheck.too_slow]  # the first call of a kernel compiles it
 
@@ -24,6 +30,29 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def rng():
     """A generator with a fixed seed: a test that fails, fails again."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """Each device in turn: the same test on both."""
+    if request.param == "cuda":
+        request.getfixturevalue("cuda")
+    return request.param
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """CuPy with a GPU behind it; without one, its stand-in, whose kernels run in the emulator."""
+    if devices.resolve("auto") == "cuda":
+        return sys.modules["cupy"]
+    if not shutil.which("g++"):
+        pytest.skip("no GPU, and no g++ for the emulator")
+    cupy = stand_in_cupy.make()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(devices, "_has_gpu", lambda: True)
+    backends._device.cache_clear()
+    yield cupy
+    backends._device.cache_clear()
 
 
 def example(name):

@@ -76,12 +76,8 @@ def put(x, *, index, shape):
     y = xp.zeros(shape, x.dtype)
     if _is_basic(index):
         y[index] = x
-    elif xp is np:
-        np.add.at(y, index, x)
     else:
-        import cupyx
-
-        cupyx.scatter_add(y, index, x)
+        xp.add.at(y, index, x)
     return y
 
 
