@@ -8,6 +8,7 @@ Stands on kernels/ (`adam`, `rmsprop`, `sgd`). Read gan/algorithm1.py next.
 
 import numpy as np
 
+from . import device as devices
 from . import kernels
 from .tensor import Tensor
 
@@ -23,14 +24,19 @@ class Optimiser:
             raise ValueError(f"{type(self).__name__}: params wants tensors with requires_grad, at least one")
         if not lr >= 0:
             raise ValueError(f"{type(self).__name__}: lr must be 0 or more, got {lr}")
-        self.lr, self.settings, self.steps = lr, settings, 0
+        self.lr, self.settings, self._made = lr, settings, _counter(self.params[0].data)
         self.state = {slot: [np.zeros_like(p.data, order="C") for p in self.params] for slot in self.slots}
+
+    @property
+    def steps(self):
+        """How many steps were made."""
+        return int(self._made)
 
     def step(self, grads=None):
         """Change every parameter by one update; grads: tensors or arrays in the order of the parameters."""
         arrays = self._arrays([p.grad for p in self.params] if grads is None else list(grads))
         chosen = [i for i, g in enumerate(arrays) if g is not None]
-        self.steps += 1
+        self._made += 1
         params = [self._contiguous(self.params[i]) for i in chosen]
         self._update(params, [arrays[i] for i in chosen], *([self.state[s][i] for i in chosen] for s in self.slots))
 
@@ -64,17 +70,25 @@ class Optimiser:
 
     def state_dict(self):
         """{"steps": how many were made, "slot.i": array}: what a resumed run needs to go on as if never stopped."""
-        arrays = {f"{slot}.{i}": a.copy() for slot, all_ in self.state.items() for i, a in enumerate(all_)}
-        return {"steps": self.steps, **arrays}
+        return {"steps": self.steps, **{name: np.array(devices.move(a, "cpu")) for name, a in self._named().items()}}
 
     def load_state_dict(self, state):
         """Take over what state_dict gave; ValueError, and nothing changed, if it belongs to other parameters."""
-        wants = {f"{slot}.{i}": a for slot, all_ in self.state.items() for i, a in enumerate(all_)}
+        wants = self._named()
         if state.keys() != {"steps", *wants} or any(np.shape(state[k]) != a.shape for k, a in wants.items()):
             raise ValueError(f"load_state_dict: the state does not belong to this {type(self).__name__}'s parameters")
-        self.steps = int(state["steps"])
+        self._made = _counter(self.params[0].data, int(state["steps"]))
         for name, array in wants.items():
-            array[...] = state[name]
+            array[...] = devices.move(np.asarray(state[name], array.dtype), devices.device_of(array))
+
+    def _named(self):
+        return {f"{slot}.{i}": a for slot, arrays in self.state.items() for i, a in enumerate(arrays)}
+
+
+def _counter(like, start=0):
+    """A whole number that counts where the parameters lie: a CUDA graph that is replayed goes on counting."""
+    xp = devices.array_module(like)
+    return start if xp is np else xp.full((), start, np.int64)
 
 
 class SGD(Optimiser):
@@ -112,4 +126,4 @@ class Adam(Optimiser):
         super().__init__(params, lr, beta1=betas[0], beta2=betas[1], eps=eps)
 
     def _update(self, params, grads, m, v):
-        kernels.adam(params, grads, m, v, lr=self.lr, step=self.steps, **self.settings)
+        kernels.adam(params, grads, m, v, lr=self.lr, step=self._made, **self.settings)

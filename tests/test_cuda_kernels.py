@@ -1,7 +1,7 @@
 """The CUDA kernels, run on the CPU by the emulator, against their definition.
 
-The checks are those of test_kernels.py, run on another backend. What is tensor cores' own has a bound of its own: TF32
-rounds both factors of every product to 11 bits, so that a sum may be off by (2·2⁻¹¹ + (L + 2)·2⁻²⁴)·Σ|a·b|.
+The checks are those of test_kernels.py, run on another backend and with the same bound, that of a float32 sum: the
+factors that tensor cores round are rounded here by NumPy, before the definition gets them.
 
 Every case draws a seed for the order in which threads and blocks run: the result must not depend on it.
 """
@@ -11,10 +11,10 @@ import pytest
 import test_kernels as on_cpu
 from hypothesis import given
 from hypothesis import strategies as st
-from test_kernels import pairs, wide
+from test_kernels import pairs, wide, within
 
 from minigan import kernels
-from minigan.kernels import cuda, emulator, reference
+from minigan.kernels import cuda, emulator, reference, rounding
 from minigan.kernels.cuda import backends, random
 from minigan.kernels.cuda.product import Product, multiply
 from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases, layouts, norm_cases
@@ -22,8 +22,22 @@ from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases,
 NO_COMPILER = "the emulator needs a C++ compiler: apt install g++"
 pytestmark = pytest.mark.skipif(emulator.compiler() is None, reason=NO_COMPILER)
 
-versions = st.sampled_from([("plain", np.float32), ("tiled", np.float32), ("tensor", np.float32)] * 2 + [
-    ("plain", np.float64), ("tiled", np.float64),
+
+
+def tf32(x):
+    """To 11 significant bits: to nearest, ties away from zero."""
+    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
+
+def bf16(x):
+    """To 8 significant bits: to nearest, ties to even."""
+    bits = x.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+
+
+ROUNDED = {"tf32": tf32, "bf16": bf16}  # both are the version "tensor", in a precision
+versions = st.sampled_from([
+    *[(version, np.float32) for version in ("plain", "tiled", *ROUNDED)] * 2, ("plain", np.float64), ("tiled", np.float64),
 ])  # fmt: skip
 dtypes = on_cpu.dtypes
 SIZES = {"max_kernel": 4, "max_outputs": 6, "max_channels": 36, "max_batch": 3}
@@ -38,10 +52,10 @@ def compiled():
 @pytest.fixture(autouse=True)
 def on_cuda(monkeypatch):
     """test_kernels.py's checks, of these kernels; float32 with all its bits where nothing else is asked for."""
+    monkeypatch.setattr(rounding, "_chosen", "fp32")
     monkeypatch.setattr(on_cpu, "cpu", cuda)
     monkeypatch.setattr(backends.emulated, "seed", 0)
     monkeypatch.setattr(backends.emulated, "processors", 4)
-    monkeypatch.setenv("MINIGAN_TF32", "0")
 
 
 def shuffled(data):
@@ -50,20 +64,19 @@ def shuffled(data):
     backends.emulated.processors = data.draw(st.sampled_from([1, 4, 200]), label="processors")
 
 
-def within(version, got, want, scale, terms):
-    """As test_kernels.within; tensor cores also round what they multiply."""
-    u = {np.dtype(np.float32): 2.0**-24, np.dtype(np.float64): 2.0**-53}[got.dtype]
-    bound = ((terms + 2) * (u + 2.0**-53) + (2 * 2.0**-11 + 2.0**-22) * (version == "tensor")) * scale + 1e-37
-    assert got.shape == want.shape
-    worst = np.unravel_index(np.argmax(np.abs(got - want) / bound), want.shape)
-    assert (np.abs(got - want) <= bound).all(), f"{version}: got {got[worst]} at {worst}, wants {want[worst]}"
+def run(name, version, a, b, **options):
+    """One kernel of the conv triangle, or matmul, in one of `versions`."""
+    before = kernels.precision(version if version in ROUNDED else None)
+    try:
+        return getattr(cuda, name)(a, b, version="tensor" if version in ROUNDED else version, **options)
+    finally:
+        kernels.precision(before)
 
 
 def sum_of_products(name, version, a, b, terms, **options):
-    got = getattr(cuda, name)(a, b, version=version, **options)
-    definition = getattr(reference, name)
-    scale = definition(*wide(abs(a), abs(b)), **options)
-    within(version, got, definition(*wide(a, b), **options), scale, terms)
+    got, definition = run(name, version, a, b, **options), getattr(reference, name)
+    a, b = (ROUNDED.get(version, np.array)(np.ascontiguousarray(x)) for x in (a, b))
+    within(got, definition(*wide(a, b), **options), definition(*wide(abs(a), abs(b)), **options), terms)
 
 
 # ------------------------------------------------------------------------------------------ the conv triangle
@@ -116,19 +129,19 @@ def test_the_layers_of_dcgan_on_tensor_cores(n, size, channels, filters, rng):
     w = rng.normal(size=(4, 4, channels, filters)).astype(np.float32)
     g = rng.normal(size=(n, size // 2, size // 2, filters)).astype(np.float32)
     options = {"stride": (2, 2), "padding": (1, 1)}
-    for seed, processors in ((0, 1), (1, 200)):
+    for seed, processors, version in ((0, 1, "tf32"), (1, 200, "tf32"), (2, 1, "bf16"), (3, 200, "bf16")):
         backends.emulated.seed, backends.emulated.processors = seed, processors
-        sum_of_products("conv2d", "tensor", x, w, 16 * channels, **options)
-        sum_of_products("conv_transpose2d", "tensor", g, w, 16 * filters, size=(size, size), **options)
-        sum_of_products("conv2d_weight", "tensor", x, g, g[..., 0].size, kernel_size=(4, 4), **options)
+        sum_of_products("conv2d", version, x, w, 16 * channels, **options)
+        sum_of_products("conv_transpose2d", version, g, w, 16 * filters, size=(size, size), **options)
+        sum_of_products("conv2d_weight", version, x, g, g[..., 0].size, kernel_size=(4, 4), **options)
 
 
-@pytest.mark.parametrize("version", ["plain", "tiled", "tensor"])
+@pytest.mark.parametrize("version", ["plain", "tiled", *ROUNDED])
 def test_nan_spreads_exactly_as_far_as_its_windows(version, rng):
     x, w = rng.normal(size=(2, 7, 6, 8)).astype(np.float32), rng.normal(size=(3, 2, 8, 20)).astype(np.float32)
     x[1, 3, 2, 5] = np.nan
     options = {"stride": (2, 1), "padding": (1, 1)}
-    got, want = cuda.conv2d(x, w, version=version, **options), reference.conv2d(x, w, **options)
+    got, want = run("conv2d", version, x, w, **options), reference.conv2d(x, w, **options)
     assert (np.isnan(got) == np.isnan(want)).all()
 
 
@@ -156,13 +169,14 @@ def test_matmul(sizes, batch, version, data):
 
 @pytest.mark.parametrize("transposed", ["neither", "a", "b", "both"])
 @pytest.mark.parametrize("m, k, n", [(64, 100, 132), (257, 65, 129), (1, 300, 1)])
-def test_matmul_of_transposes_on_tensor_cores(m, k, n, transposed, rng):
+@pytest.mark.parametrize("version", ROUNDED)
+def test_matmul_of_transposes_on_tensor_cores(version, m, k, n, transposed, rng):
     a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
     if transposed in ("a", "both"):
         a = np.ascontiguousarray(a.T).T
     if transposed in ("b", "both"):
         b = np.ascontiguousarray(b.T).T
-    sum_of_products("matmul", "tensor", a, b, k)
+    sum_of_products("matmul", version, a, b, k)
 
 
 SHARED = ["test_linear", "test_leaky_relu", "test_add", "test_leaky_relu_of_special_values"]
@@ -200,18 +214,18 @@ def test_optimiser_steps(name):
 
 
 def test_adam_counts_on_the_device(rng):
-    """A captured step has no argument to change: t lies in memory, and tick moves it on."""
+    """A captured step has no argument to change: t lies in memory."""
     options = {"lr": 0.01, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8}
     p, m, v = (rng.normal(size=300).astype(np.float32) for _ in range(3))
     v = v**2
     here, there = [[p.copy()], [m.copy()], [v.copy()]], [[p.copy()], [m.copy()], [v.copy()]]
-    step = np.zeros(1, np.int64)
+    step = np.zeros((), np.int64)
     for t in (1, 2, 3):
         g = [rng.normal(size=300).astype(np.float32)]
-        cuda.optim.tick(step)
+        step += 1
         cuda.adam(there[0], g, there[1], there[2], step=step, **options)
         cuda.adam(here[0], g, here[1], here[2], step=t, **options)
-    assert step[0] == 3 and all((a[0] == b[0]).all() for a, b in zip(here, there))
+    assert all((a[0] == b[0]).all() for a, b in zip(here, there))
 
 
 # ---------------------------------------------------------------------------------------------- random numbers

@@ -9,9 +9,9 @@ from minigan import optim
 SHAPES = [(4, 3), (), (5,), (2, 1, 3, 2)]
 
 
-def parameters(seed=0, dtype=np.float64):
+def parameters(seed=0, dtype=np.float64, device="cpu"):
     rng = np.random.default_rng(seed)
-    return [mg.tensor(np.asarray(rng.normal(size=s), dtype), requires_grad=True) for s in SHAPES]
+    return [mg.tensor(np.asarray(rng.normal(size=s), dtype), requires_grad=True, device=device) for s in SHAPES]
 
 
 def gradients(step, dtype=np.float64):
@@ -53,17 +53,18 @@ each_optimiser = pytest.mark.parametrize(
 
 @every_case
 @pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-12), (np.float32, 2e-6)])
-def test_the_formula_over_several_steps(make, formula, settings, dtype, rtol):
-    params = parameters(dtype=dtype)
-    expected, states = [p.data.astype(np.float64) for p in params], [{} for _ in params]
+def test_the_formula_over_several_steps(make, formula, settings, dtype, rtol, device):
+    params = parameters(dtype=dtype, device=device)
+    expected, states = [p.numpy().astype(np.float64) for p in params], [{} for _ in params]
     opt = make(params, **settings)
     for t in range(1, 8):
         grads = gradients(t, dtype)
-        opt.step([mg.tensor(g) for g in grads])
+        opt.step([mg.tensor(g, device=device) for g in grads])
         expected = [formula(p, g.astype(np.float64), s, t, **settings) for p, g, s in zip(expected, grads, states)]
         for p, want in zip(params, expected):
             assert p.dtype == dtype
-            np.testing.assert_allclose(p.data, want, rtol=rtol, atol=rtol)
+            np.testing.assert_allclose(p.numpy(), want, rtol=rtol, atol=rtol)
+    assert opt.steps == 7
 
 
 @each_optimiser
@@ -85,21 +86,22 @@ def test_step_takes_tensors_arrays_or_grad(make):
 
 
 @each_optimiser
-def test_resuming_gives_the_same_bits(make):
-    straight, stopped = parameters(dtype=np.float32), parameters(dtype=np.float32)
+def test_resuming_gives_the_same_bits(make, device):
+    straight, stopped = (parameters(dtype=np.float32, device=device) for _ in range(2))
+    moved = lambda t: [mg.tensor(g, device=device) for g in gradients(t, np.float32)]
     opt = make(straight)
     first = make(stopped)
     for t in range(5):
-        opt.step(gradients(t, np.float32))
-        first.step(gradients(t, np.float32))
+        opt.step(moved(t))
+        first.step(moved(t))
     resumed = [mg.tensor(p.data, requires_grad=True) for p in stopped]
     second = make(resumed)
     second.load_state_dict(first.state_dict())
     for t in range(5, 10):
-        opt.step(gradients(t, np.float32))
-        second.step(gradients(t, np.float32))
-    assert all((a.data == b.data).all() for a, b in zip(straight, resumed))
-    assert not all((a.data == b.data).all() for a, b in zip(straight, stopped))
+        opt.step(moved(t))
+        second.step(moved(t))
+    assert all((a.numpy() == b.numpy()).all() for a, b in zip(straight, resumed))
+    assert not all((a.numpy() == b.numpy()).all() for a, b in zip(straight, stopped))
 
 
 @each_optimiser

@@ -7,8 +7,8 @@
 // 2. Index map  a table says where the numbers lie: a row for each parameter, with the addresses of p, g and its states
 //               and how many they are. blockIdx.y picks the row, the blocks along x share its numbers.
 //
-// t is read from the device's memory and counted there (tick): a step that has been captured as a CUDA graph can be
-// replayed, and still corrects its bias for the right t.
+// t is read from the device's memory, and the table is written there by a kernel (write_words): a step that has been
+// captured as a CUDA graph can be replayed, copies nothing from the host, and corrects its bias for the right t.
 //
 // Twins: ../reference.py, the same names.  Stands on maps.cuh.  Read random.cu next.
 #include "maps.cuh"
@@ -57,4 +57,15 @@ extern "C" __global__ void adam(const Address* table, const long long* step, dou
     });
 }
 
-extern "C" __global__ void tick(long long* step) { ++*step; }
+#define EIGHT(w) w##0, w##1, w##2, w##3, w##4, w##5, w##6, w##7
+#define EIGHT_WORDS(w)                                                                                      \
+    Address w##0, Address w##1, Address w##2, Address w##3, Address w##4, Address w##5, Address w##6, Address w##7
+
+// table[first + i] = word i, for i < count ≤ 32, by one thread.
+extern "C" __global__ void write_words(Address* table, int first, int count, EIGHT_WORDS(a), EIGHT_WORDS(b),
+                                       EIGHT_WORDS(c), EIGHT_WORDS(d)) {
+    const Address words[32] = {EIGHT(a), EIGHT(b), EIGHT(c), EIGHT(d)};
+#pragma unroll
+    for (int i = 0; i < 32; i++)
+        if (i < count) table[first + i] = words[i];  // one thread, and indices that the compiler knows: no memory
+}
