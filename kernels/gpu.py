@@ -1,7 +1,9 @@
-"""Whether there is a GPU: CuPy, imported only when somebody asks for it, or a sentence that says what is missing.
+"""Whether there is a GPU, and room on it: CuPy, imported when somebody asks, or a sentence that says what is missing.
 
 Stands on nothing. Read cuda/device.py next.
 """
+
+import re
 
 DRIVER = 12000  # CUDA 12, the oldest that CuPy 14 runs on
 
@@ -34,3 +36,23 @@ def cupy_or_error(why="device 'cuda'"):
 def is_cupy(array):
     """Whether an array is CuPy's, without importing CuPy."""
     return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def out_of_memory(error, batch):
+    """CuPy's MemoryError in words that help, as a MemoryError: what was asked for, what is free, which batch would fit.
+
+    batch   how many samples the step takes. What is held now and what was asked for are taken to grow with it, and half
+            of what would fit is named: more is yet to come in a step that stopped here.
+    """
+    asked = re.search(r"allocating ([\d,]+) bytes", str(error))
+    if asked is None:
+        return error
+    import cupy
+
+    asked, pool = int(asked[1].replace(",", "")), cupy.get_default_memory_pool()
+    free, held = cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes(), pool.used_bytes()
+    fits = batch * (free + held) // (asked + held) // 2
+    advice = f"try a batch of {1 << fits.bit_length() - 1}" if fits else "not even a batch of 1 is likely to fit"
+    sizes = {"asked for": asked, "free": free, "held": held}
+    found = ", ".join(f"{what} {size / 2**30:.2f} GiB" for what, size in sizes.items())
+    return MemoryError(f"the GPU's memory is full: {found}; with a batch of {batch} now, {advice}")

@@ -20,6 +20,7 @@ import numpy as np
 
 from . import anomaly as anomalies
 from . import device as devices
+from .kernels.gpu import out_of_memory
 from .tensor import Tensor
 
 _recording = True
@@ -125,7 +126,10 @@ class Fused(Op):
         if not _recording and self.backward is not None:
             arrays = [x.data for x in y.inputs]
             needs = [x in needed for x in y.inputs]
-            gradients = self.backward(gy.data, y.data, *arrays, needs=needs, **y.options)
+            try:
+                gradients = self.backward(gy.data, y.data, *arrays, needs=needs, **y.options)
+            except MemoryError as error:
+                raise _explained(self, y.inputs, y.options, error) from error
             return [(x, Tensor(g)) for x, g, wanted in zip(y.inputs, gradients, needs) if wanted]
         if self.vjps:
             return super().pullback(gy, y, needed)
@@ -326,6 +330,9 @@ def _explained(op, inputs, options, error):
         return ValueError(
             f"{op.name}: inputs are on different devices ({places}); move one with .to('cuda') or .to('cpu')"
         )
+    if isinstance(error, MemoryError) and mixed == {"cuda"}:
+        full = out_of_memory(error, max((len(x) for x in inputs if x.ndim), default=1))
+        return full if full is error else MemoryError(f"{op.name}: {full}")
     if _names_a_function(text) or not isinstance(error, ValueError | TypeError | IndexError):
         return error
     if len(inputs) != len(op.arguments) and not op.variadic:

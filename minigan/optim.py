@@ -77,7 +77,7 @@ class Optimiser:
         wants = self._named()
         if state.keys() != {"steps", *wants} or any(np.shape(state[k]) != a.shape for k, a in wants.items()):
             raise ValueError(f"load_state_dict: the state does not belong to this {type(self).__name__}'s parameters")
-        self._made = _counter(self.params[0].data, int(state["steps"]))
+        self._made += int(state["steps"]) - self.steps
         for name, array in wants.items():
             array[...] = devices.move(np.asarray(state[name], array.dtype), devices.device_of(array))
 
@@ -85,10 +85,10 @@ class Optimiser:
         return {f"{slot}.{i}": a for slot, arrays in self.state.items() for i, a in enumerate(arrays)}
 
 
-def _counter(like, start=0):
-    """A whole number that counts where the parameters lie: a CUDA graph that is replayed goes on counting."""
+def _counter(like):
+    """A whole number, 0, that counts where the parameters lie: a CUDA graph that is replayed goes on counting."""
     xp = devices.array_module(like)
-    return start if xp is np else xp.full((), start, np.int64)
+    return 0 if xp is np else xp.zeros((), np.int64)
 
 
 class SGD(Optimiser):

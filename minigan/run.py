@@ -345,7 +345,7 @@ def main(train, parser):
             passed = train(args)
     except KeyboardInterrupt:                    # before or after the Run, which answers by itself
         raise SystemExit(130) from None
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+    except (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error if os.environ.get("MINIGAN_TRACEBACK") else None
     if args.smoke:

@@ -23,13 +23,12 @@ import numpy as np
 from minigan.kernels import emulator
 
 _capturing = None  # the list of what a launch of the graph shall do
-_pools = []
+FREE, HELD, CACHED = 2 << 30, 5 << 30, 1 << 30  # bytes of memory, as far as anybody asks
 
 
 class Device:
     compute_capability = "90"
-    attributes = {"MultiProcessorCount": 4}
-    mem_info = (3 << 30, 4 << 30)
+    attributes = types.MappingProxyType({"MultiProcessorCount": 4})
 
     def __init__(self, device=0):
         self.id = device
@@ -118,9 +117,11 @@ def _index(index):
 def compute(function, *args, out=None, **options):
     """A function of device arrays and numbers → device array: now, or when the graph is launched."""
     if out is not None:
-        return change(lambda y, *xs, **kw: np.copyto(y, function(*xs, **kw), casting="same_kind"), out, *args, **options)
+        write = lambda y, *xs, **kw: np.copyto(y, function(*xs, **kw), casting="same_kind")
+        return change(write, out, *args, **options)
     hosts, options = _hosts(args), {name: _host(value) for name, value in options.items()}
-    result = function(*hosts, **options)
+    with np.errstate(all="ignore" if _capturing is not None else None):
+        result = function(*hosts, **options)
     if not isinstance(result, np.ndarray | np.generic):
         return result
     result = np.asarray(result)
@@ -178,14 +179,15 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     _function = getattr(operator, _name)
     setattr(ndarray, f"__{_name}__", lambda self, other, f=_function: _binary(f, self, other))
 for _name in ("neg", "pos", "abs", "invert"):
-    setattr(ndarray, f"__{_name}__", lambda self, f=getattr(operator, _name): compute(f, self))
+    _function = getattr(operator, _name)
+    setattr(ndarray, f"__{_name}__", lambda self, f=_function: compute(f, self))
 for _name in (
     "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumsum", "dot", "flatten", "max", "mean",
-    "min", "prod", "ravel", "repeat", "reshape", "squeeze", "std", "sum", "swapaxes", "take", "transpose", "var", "view",
+    "min", "prod", "ravel", "repeat", "reshape", "squeeze", "std", "sum", "swapaxes", "take", "transpose", "var",
+    "view",
 ):  # fmt: skip
-    setattr(
-        ndarray, _name, lambda self, *args, _f=getattr(np.ndarray, _name), **kwargs: compute(_f, self, *args, **kwargs)
-    )
+    _function = getattr(np.ndarray, _name)
+    setattr(ndarray, _name, lambda self, *args, _f=_function, **kwargs: compute(_f, self, *args, **kwargs))
 ndarray.fill = lambda self, value: change(lambda y, v: y.fill(v), self, value) and None
 ndarray.__hash__ = None
 ndarray.__module__ = "cupy"
@@ -269,11 +271,13 @@ class Graph:
 
 
 class MemoryPool:
-    def malloc(self, size):
-        raise AssertionError("the stand-in's arrays are NumPy's")
+    malloc = None
 
-    def free_all_blocks(self):
-        pass
+    def used_bytes(self):
+        return HELD
+
+    def free_bytes(self):
+        return CACHED
 
 
 class using_allocator:
@@ -281,21 +285,14 @@ class using_allocator:
         self.allocator = allocator
 
     def __enter__(self):
-        _pools.append(self.allocator)
+        return self
 
     def __exit__(self, *_):
-        _pools.pop()
-
-
-class OutOfMemoryError(MemoryError):
-    pass
+        pass
 
 
 class CUDARuntimeError(RuntimeError):
     pass
-
-
-OutOfMemoryError.__module__ = "cupy.cuda.memory"
 
 
 def asarray(x, dtype=None, order=None):
@@ -346,19 +343,20 @@ def make():
     """The module, to be put into sys.modules."""
     runtime = types.SimpleNamespace(
         driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000, CUDARuntimeError=CUDARuntimeError,
-        memGetInfo=lambda: Device.mem_info,
+        memGetInfo=lambda: (FREE, 80 << 30),
     )  # fmt: skip
     cuda = types.SimpleNamespace(
         runtime=runtime, is_available=lambda: True, Device=Device, Stream=Stream, Graph=Graph, MemoryPool=MemoryPool,
-        using_allocator=using_allocator, memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        get_current_stream=Stream,
+        using_allocator=using_allocator, get_current_stream=Stream,
     )  # fmt: skip
     cupy = types.ModuleType("cupy")
     for name in SAME:
-        setattr(cupy, name, lambda *args, _f=getattr(np, name), **kwargs: compute(_f, *args, **kwargs))
+        function = getattr(np, name)
+        setattr(cupy, name, lambda *args, _f=function, **kwargs: compute(_f, *args, **kwargs))
     vars(cupy).update(
         __version__="14 (stand-in)", ndarray=ndarray, array=array, asarray=asarray, asnumpy=asnumpy, empty=empty,
         empty_like=empty_like, ascontiguousarray=ascontiguousarray, RawModule=RawModule, cuda=cuda,
+        get_default_memory_pool=MemoryPool,
     )  # fmt: skip
     cupy.add.at = lambda y, index, x: change(np.add.at, y, _index(index), x)
     return cupy

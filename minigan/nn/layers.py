@@ -101,7 +101,7 @@ class BatchNorm2d(Module):
         return batch_norm_fused(x, self.weight, self.bias, eps=self.eps, slope=slope, moments=moments)
 
     def _update(self, running, batch):
-        running.data = ((1 - self.momentum) * running.data + self.momentum * batch).astype(running.dtype)
+        running.data[...] = (1 - self.momentum) * running.data + self.momentum * batch  # in place: a graph replays it
 
     def describe(self):
         return f"{self.weight.shape[0]}, eps={self.eps}, momentum={self.momentum}"

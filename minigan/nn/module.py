@@ -81,7 +81,7 @@ class Module:
         return {name: np.array(x.numpy()) for name, x in self.named_tensors()}
 
     def load_state_dict(self, state):
-        """Take over what state_dict gave. ValueError, and nothing changed, if names or shapes do not fit."""
+        """Take over what state_dict gave, in place. ValueError, and nothing changed, if names or shapes do not fit."""
         mine = dict(self.named_tensors())
         missing, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
         if missing or unknown:
@@ -92,7 +92,7 @@ class Module:
             if np.shape(state[name]) != x.shape:
                 raise ValueError(f"load_state_dict: {name} is {np.shape(state[name])} in the state, wants {x.shape}")
         for name, x in mine.items():
-            x.data = devices.move(np.array(state[name], dtype=x.dtype), x.device)
+            x.data[...] = devices.move(np.asarray(state[name], x.dtype), x.device)
 
     def __repr__(self):
         inside = "".join(f"\n  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self._children())
