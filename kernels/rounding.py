@@ -1,19 +1,23 @@
 """How exactly products of float32 are formed on a GPU's tensor cores.
 
     tf32   factors are rounded to 11 significant bits, sums are float32: the default, as in PyTorch's convolutions
+    bf16   factors are rounded to 8, to nearest and ties to even, sums are float32
     fp32   all 24 bits, without tensor cores
 
-The CPU always keeps all bits.  Stands on nothing. Read cuda/product.py next.
+Factors are what a product reads: activations, weights, incoming gradients. They are rounded on their way into the
+tensor cores; arrays stay float32 in memory, so that bf16 saves none. The CPU always keeps all bits.
+
+Not yet measured on a GPU.  Stands on nothing. Read cuda/product.py next.
 """
 
 import os
 
-KNOWN = ("tf32", "fp32")
+KNOWN = ("tf32", "fp32", "bf16")
 _chosen = None
 
 
 def precision(name=None):
-    """Choose "tf32" or "fp32" for all products from now on; returns what held until now. None only asks.
+    """Choose "tf32", "fp32" or "bf16" for all products from now on; returns what held until now. None only asks.
 
     Before the first choice it is "tf32", or "fp32" under $MINIGAN_TF32=0.
     """

@@ -4,6 +4,7 @@ NVRTC does this without a GPU, a driver or a CUDA toolkit. Registers and spills 
 """
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,21 +14,30 @@ from minigan.kernels.cuda import product
 pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is missing: pip install 'minigan[test]'")
 
 CASES = [
-    *itertools.product(cuda_compile.sources(), ["float32"], cuda_compile.ARCHITECTURES),
-    *itertools.product(cuda_compile.sources(), ["float64"], [75, 120]),  # plain loops and tiles alone
+    (*build, architecture)
+    for build in cuda_compile.builds()
+    for architecture in ([75, 120] if "float64" in build else cuda_compile.ARCHITECTURES)  # float64: no tensor cores
 ]
 ON_TENSOR_CORES = {"gemm": 6, "conv2d": 3, "conv_transpose2d": 3, "conv2d_weight": 3}
 
 
+@pytest.fixture(scope="module")
+def usages(request):
+    """{case: what the compiler will say of it} for all that are to run, two compilers at a time."""
+    cases = [tuple(item.callspec.params.values()) for item in request.session.items if "usages" in item.fixturenames]
+    with ThreadPoolExecutor(2) as pool:
+        yield {case: pool.submit(cuda_compile.usage, *case) for case in cases}
+
+
 @pytest.mark.parametrize("name, dtype, architecture", CASES)
-def test_every_kernel_compiles_and_keeps_to_its_registers(name, dtype, architecture):
-    used = cuda_compile.usage(name, dtype, architecture)
+def test_every_kernel_compiles_and_keeps_to_its_registers(usages, name, dtype, architecture):
+    used = usages[name, dtype, architecture].result()
     assert used
     for kernel, usage in used.items():
         assert usage.spills == usage.stack == 0, f"{kernel} keeps numbers in memory: {usage}"
         assert usage.registers * 256 <= 65536 and usage.shared <= 48 * 1024
     tensor = [kernel for kernel in used if "_tensor_" in kernel]
-    wanted = ON_TENSOR_CORES.get(name, 0) if dtype == "float32" and architecture >= cuda_compile.TENSOR_CORES else 0
+    wanted = ON_TENSOR_CORES.get(name, 0) if dtype != "float64" and architecture >= cuda_compile.TENSOR_CORES else 0
     assert len(tensor) == wanted
 
 
@@ -61,7 +71,10 @@ def test_the_stages_fit_into_shared_memory(architecture, limit):
 @pytest.mark.parametrize("rows", sorted({n for rows, columns, _ in product.TILES.values() for n in (rows, columns)}))
 @pytest.mark.parametrize("along", [True, False])
 def test_the_lanes_of_a_fragment_read_32_banks(rows, along):
-    """tensor_tile.cuh says that its paddings keep the lanes of a warp apart: bank = word address modulo 32."""
+    """tensor_tile.cuh says that its paddings keep the lanes of a warp apart: bank = word address modulo 32.
+
+    bf16 reads twice as many, in two goes, each of them so many words further for every lane.
+    """
     pitch = product.DEPTH + 4 if along else rows + 8
     banks = {(g * pitch + t if along else t * pitch + g) % 32 for g in range(8) for t in range(4)}
     assert len(banks) == 32

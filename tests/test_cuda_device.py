@@ -127,6 +127,7 @@ def test_precision_is_chosen_once_for_all_and_gives_back_what_held(monkeypatch):
     gpu = SimpleNamespace(tensor_cores=True)
     assert kernels.precision("fp32") == "tf32" and choose(gpu, "f4") == "tiled"
     assert kernels.precision("tf32") == "fp32" and choose(gpu, "f4") == "tensor"
-    assert kernels.precision() == "tf32"
-    with pytest.raises(ValueError, match="precision: got 'bf16'; know tf32, fp32"):
-        kernels.precision("bf16")
+    assert kernels.precision("bf16") == "tf32" and choose(gpu, "f4") == "tensor" and choose(gpu, "f8") == "tiled"
+    assert kernels.precision() == "bf16"
+    with pytest.raises(ValueError, match="precision: got 'fp8'; know tf32, fp32, bf16"):
+        kernels.precision("fp8")

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_cuda_kernels import ROUNDED
 
 from minigan.kernels import emulator
 from minigan.kernels.cuda import compile as cuda_compile
@@ -60,15 +61,18 @@ extern "C" __global__ void multiply_tf32(const float* a, const float* b, float* 
     mma_tf32(z, x, y);
     for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
 }}
-extern "C" __global__ void multiply_bf16(const unsigned short* a, const unsigned short* b, float* d) {{
+extern "C" __global__ void packs(const float* x, unsigned* y) {{
+    y[threadIdx.x] = to_bf16(x[2 * threadIdx.x], x[2 * threadIdx.x + 1]);
+}}
+extern "C" __global__ void multiply_bf16(const float* a, const float* b, float* d) {{
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
     unsigned x[4], y[2];
     float z[4] = {{}};
     for (int i = 0; i < 4; i++) {{
-        const unsigned short* pair = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
-        x[i] = pair[0] | pair[1] << 16;
+        const float* pair = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
+        x[i] = to_bf16(pair[0], pair[1]);
     }}
-    for (int i = 0; i < 2; i++) y[i] = b[(2 * t + i * 8) * 8 + g] | b[(2 * t + 1 + i * 8) * 8 + g] << 16;
+    for (int i = 0; i < 2; i++) y[i] = to_bf16(b[(2 * t + i * 8) * 8 + g], b[(2 * t + 1 + i * 8) * 8 + g]);
     mma_bf16(z, x, y);
     for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
 }}
@@ -155,23 +159,22 @@ def test_shared_memory_starts_every_block_as_nan(small):
         assert np.isnan(y).all() and np.isnan(z).all()
 
 
-def tf32(x):
-    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
-
-
-def test_a_tensor_core_multiplies_tf32(small, rng):
-    a, b, d = random(rng, 16, 8), random(rng, 8, 8), np.zeros((16, 8), np.float32)
-    small.launch("multiply_tf32", (1,), (32,), [a, b, d])
-    np.testing.assert_allclose(d, tf32(a).astype(np.float64) @ tf32(b), rtol=0, atol=2e-6)
+@pytest.mark.parametrize("precision, depth", [("tf32", 8), ("bf16", 16)])
+def test_a_tensor_core_multiplies(small, rng, precision, depth):
+    a, b, d = random(rng, 16, depth), random(rng, depth, 8), np.zeros((16, 8), np.float32)
+    small.launch(f"multiply_{precision}", (1,), (32,), [a, b, d])
+    rounded = [ROUNDED[precision](x).astype(np.float64) for x in (a, b)]
+    np.testing.assert_allclose(d, rounded[0] @ rounded[1], rtol=0, atol=depth / 4 * 1e-6)
     assert np.abs(d - a.astype(np.float64) @ b).max() > 1e-5  # it does round
 
 
-def test_a_tensor_core_multiplies_bf16(small, rng):
-    a, b = (((random(rng, *shape).view(np.uint32) + 0x8000) >> 16).astype(np.uint16) for shape in ((16, 16), (16, 8)))
-    d = np.zeros((16, 8), np.float32)
-    small.launch("multiply_bf16", (1,), (32,), [a, b, d])
-    whole = [(x.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for x in (a, b)]
-    np.testing.assert_allclose(d, whole[0] @ whole[1], rtol=0, atol=4e-6)
+def test_a_register_takes_two_numbers_of_bf16(small):
+    """The first in the low half. Ties go to the even neighbour, 1 + 2⁻⁸ down and 1 + 3·2⁻⁸ up, and carry on."""
+    low, high = [1 + 2**-8, 1 + 2**-8 + 2**-23, np.inf, 3.4e38, -0.0], [1 + 3 * 2**-8, -2, -np.inf, np.nan, 2**-133]
+    y = np.zeros(5, np.uint32)
+    small.launch("packs", (1,), (5,), [np.array([low, high], np.float32).T.copy(), y])
+    assert (y & 0xFFFF).tolist() == [0x3F80, 0x3F81, 0x7F80, 0x7F80, 0x8000]
+    assert (y >> 16).tolist() == [0x3F82, 0xC000, 0xFF80, 0x7FFF, 0x0001]
 
 
 def test_an_asynchronous_copy_lands_when_it_is_waited_for(small, rng):

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import test_cuda_kernels as on_cuda
 
 from minigan.kernels import cuda, emulator, reference
 from minigan.kernels.cuda import backends
@@ -31,7 +32,7 @@ def random(rng, *shape):
 def gemm(version):
     def run(rng):
         a, b = random(rng, 70, 90), random(rng, 90, 66)
-        return cuda.matmul(a, b, version=version), reference.matmul(a.astype(np.float64), b)
+        return on_cuda.run("matmul", version, a, b), reference.matmul(a.astype(np.float64), b)
 
     return run
 
@@ -47,12 +48,15 @@ def moments(rng):
     return cuda.batch_norm_moments(x), reference.batch_norm_moments(x.astype(np.float64))
 
 
+PAIR = "to_bf16(*place(row, k), *place(row, k + 4))"
 EARLY = "    __syncthreads();\n    if (threadIdx.y >= 2"
 PLANTED = {  # what is wrong: (file, the line as it should be, as it is, who notices)
     "no barrier after the loads": ("gemm", "__syncthreads();  // the desk is laid", "", gemm("tiled")),
     "no barrier before the next loads": ("gemm", "__syncthreads();  // everybody has read it", "", gemm("tiled")),
-    "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tensor")),
-    "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tensor")),
+    "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tf32")),
+    "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tf32")),
+    "halves exchanged in one operand": ("gemm", PAIR, PAIR.replace("k)", "ALONG ? k + 4 : k)", 1).replace(
+        "k + 4))", "ALONG ? k : k + 4))"), gemm("bf16")),
     "a lane reads another's row": ("conv2d", "wm + i * 16 + g + e % 2 * 8", "wm + i * 16 + g + e / 2 * 8", conv),
     "a lane writes another's column": ("conv2d", "n + j * 8 + t * 2", "n + j * 8 + t", conv),
     "a bound that is off by one": ("conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", conv),
@@ -68,17 +72,19 @@ def planted(monkeypatch):
     def plant(file, old, new):
         text = assemble(cuda_compile.sources()[file])
         assert text.count(old) == 1, f"{file}.cu has changed: {old!r}"
-        module = emulator.Module(
-            cuda_compile.sources()[file], cuda_compile.defines("float32"), text=text.replace(old, new)
-        )
-        monkeypatch.setitem(backends.emulated._modules, (file, "float32"), module)
+        for build in cuda_compile.builds(["float32", "bfloat16"]):
+            if build[0] == file:
+                module = emulator.Module(
+                    cuda_compile.path(file), cuda_compile.defines(build[1]), text=text.replace(old, new)
+                )
+                monkeypatch.setitem(backends.emulated._modules, build, module)
 
     monkeypatch.setattr(backends.emulated, "seed", 0)
     return plant
 
 
 def right(run, seed):
-    """Whether a kernel's numbers are right, up to what TF32 rounds away."""
+    """Whether a kernel's numbers are right, up to what tensor cores round away."""
     backends.emulated.seed = seed
     got, want = run(np.random.default_rng(seed))
     return bool((np.abs(got - want) <= 1e-2 * (1 + np.abs(want).max())).all())

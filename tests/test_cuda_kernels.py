@@ -23,7 +23,6 @@ NO_COMPILER = "the emulator needs a C++ compiler: apt install g++"
 pytestmark = pytest.mark.skipif(emulator.compiler() is None, reason=NO_COMPILER)
 
 
-
 def tf32(x):
     """To 11 significant bits: to nearest, ties away from zero."""
     return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
@@ -37,7 +36,8 @@ def bf16(x):
 
 ROUNDED = {"tf32": tf32, "bf16": bf16}  # both are the version "tensor", in a precision
 versions = st.sampled_from([
-    *[(version, np.float32) for version in ("plain", "tiled", *ROUNDED)] * 2, ("plain", np.float64), ("tiled", np.float64),
+    *[(version, np.float32) for version in ("plain", "tiled", *ROUNDED)] * 2,
+    ("plain", np.float64), ("tiled", np.float64),
 ])  # fmt: skip
 dtypes = on_cpu.dtypes
 SIZES = {"max_kernel": 4, "max_outputs": 6, "max_channels": 36, "max_batch": 3}
@@ -66,11 +66,10 @@ def shuffled(data):
 
 def run(name, version, a, b, **options):
     """One kernel of the conv triangle, or matmul, in one of `versions`."""
-    before = kernels.precision(version if version in ROUNDED else None)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        if version in ROUNDED:
+            patch.setattr(rounding, "_chosen", version)
         return getattr(cuda, name)(a, b, version="tensor" if version in ROUNDED else version, **options)
-    finally:
-        kernels.precision(before)
 
 
 def sum_of_products(name, version, a, b, terms, **options):

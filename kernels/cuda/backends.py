@@ -12,7 +12,6 @@ Stands on compile.py, ../emulator and device.py. Read product.py next.
 """
 
 import functools
-import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,7 +45,7 @@ class Emulated:
 
     def prepare(self, dtypes=compile.DTYPES, pool=2):
         """Compile all files, `pool` compilers at a time; without it each is compiled when first needed."""
-        modules = [self.module(*key) for key in itertools.product(compile.sources(), dtypes)]
+        modules = [self.module(*build) for build in compile.builds(dtypes)]
         with ThreadPoolExecutor(pool) as threads:
             list(threads.map(lambda module: module.load(), modules))
 

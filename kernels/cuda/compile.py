@@ -8,7 +8,6 @@ NVRTC, NVIDIA's compiler as a library, needs no GPU, no driver and no CUDA toolk
 Stands on ../emulator/source.py. Read device.py next.
 """
 
-import itertools
 import re
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..emulator.source import assemble
 FOLDER = Path(__file__).parent
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing, Ampere, Ampere, Ada, Hopper, Blackwell, Blackwell
 TENSOR_CORES = 80  # from here on: TF32 and asynchronous copies
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "bfloat16", "float64")  # bfloat16: float32, whose factors tensor cores read as bf16
 
 
 class Usage(NamedTuple):
@@ -40,6 +39,12 @@ def sources():
     return {path.stem: path for path in sorted(FOLDER.glob("*.cu"))}
 
 
+def builds(dtypes=DTYPES):
+    """(file, dtype) of all that runs: every file in every dtype, but bfloat16 only for products."""
+    tensor = {name for name, path in sources().items() if "TENSOR_CORES" in path.read_text(encoding="utf-8")}
+    return [(name, dtype) for name in sources() for dtype in dtypes if dtype != "bfloat16" or name in tensor]
+
+
 def path(file):
     """Where a .cu file lies: the name of one of this folder, or the path of anybody's."""
     return file if isinstance(file, Path) else FOLDER / f"{file}.cu"
@@ -51,8 +56,8 @@ def source(file):
 
 
 def defines(dtype):
-    """The macros that make a file's kernels work on float32 or float64."""
-    return (f"DOUBLE={int(str(dtype) == 'float64')}",)
+    """The macros that make a file's kernels work on one of DTYPES."""
+    return f"DOUBLE={int(str(dtype) == 'float64')}", f"BF16={int(str(dtype) == 'bfloat16')}"
 
 
 def options(dtype):
@@ -112,7 +117,7 @@ def main():
     print("registers a thread / bytes of shared memory; ! bytes in memory for lack of registers\n")
     print(f"{'file':17} {'dtype':8} {'kernel':32}" + "".join(f"{f'sm_{a}':>10}" for a in ARCHITECTURES))
     spilled = False
-    for name, dtype in itertools.product(sources(), DTYPES):
+    for name, dtype in builds():
         columns = [usage(name, dtype, architecture) for architecture in ARCHITECTURES]
         for kernel in sorted(set().union(*columns)):
             used = [column.get(kernel) for column in columns]

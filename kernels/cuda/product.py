@@ -45,7 +45,7 @@ def choose(backend, dtype, version=None):
     ../rounding.py says whether their inputs may be rounded.
     """
     if version is None:
-        wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and precision() == "tf32"
+        wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and precision() != "fp32"
         return "tensor" if wanted else "tiled"
     if version not in VERSIONS:
         raise ValueError(f"version: got {version!r}; know {', '.join(VERSIONS)}")
@@ -65,9 +65,9 @@ def multiply(backend, file, name, arrays, numbers, y, product, version):
     parts = _parts(backend, grid[0] * grid[1] * product.count, product.depth)
     shared = 0 if version == "tiled" else stages(rows, columns, product.along)
     work = y if parts == 1 else backend.empty((parts, *y.shape), y.dtype)
-    backend.run(
-        file, f"{name}_{tile}", (*grid, product.count * parts), (threads,), [*arrays, work, *numbers], y.dtype, shared
-    )
+    build = "bfloat16" if version == "tensor" and precision() == "bf16" else y.dtype
+    grid = *grid, product.count * parts
+    backend.run(file, f"{name}_{tile}", grid, (threads,), [*arrays, work, *numbers], build, shared)
     if parts > 1:
         add_parts(backend, work, y)
     return y

@@ -1,6 +1,9 @@
 // The product on tensor cores, with asynchronous copies two steps ahead of the multiplications.
 //
-//     y[m,n] = Σ_k A[m,k] · B[k,n]      in TF32: inputs keep 11 significant bits, sums are float32
+//     y[m,n] = Σ_k A[m,k] · B[k,n]      inputs keep 11 significant bits (TF32) or 8 (bf16), sums are float32
+//
+// Memory, global and shared, holds float32 in both cases; a number is rounded when a register takes it (Panel::read).
+// bf16 has half as many instructions, and the same traffic.
 //
 // A block owns BM x BN of y, a warp WM x WN of those in registers, one instruction 16 x 8. Shared memory holds STAGES
 // steps of DEPTH numbers of k: while the tensor cores work on one, the copies of the next are under way. One barrier a
@@ -20,12 +23,18 @@
 #define TENSOR_CORES 1
 
 constexpr int STAGES = 3, DEPTH = 16;
+constexpr int TAKES = BF16 ? 16 : 8;  // numbers of k that one instruction takes
 
 template <int ROWS, bool ALONG> struct Panel {
     static constexpr int PITCH = ALONG ? DEPTH + 4 : ROWS + 8, SIZE = PITCH * (ALONG ? ROWS : DEPTH);
     float* at;
     __device__ float* place(int row, int k) const { return at + (ALONG ? row * PITCH + k : k * PITCH + row); }
-    __device__ unsigned read(int row, int k) const { return to_tf32(*place(row, k)); }
+
+    // One register of a fragment: for TF32 one number, for bf16 two. Which two of k go together is free, if it is the
+    // same for both operands: k + 4 keeps to the banks that TF32 reads.
+    __device__ unsigned read(int row, int k) const {
+        return BF16 ? to_bf16(*place(row, k), *place(row, k + 4)) : to_tf32(*place(row, k));
+    }
 
     // Send for rows first_row ... and steps first_k ... of the operand, four numbers at a time.
     template <int THREADS, class O> __device__ void fetch(const O& operand, int first_row, int first_k) const {
@@ -57,20 +66,23 @@ template <int MS, int NS, class Left, class Right>
 __device__ inline void multiply(float (&sums)[MS][NS][4], Left left, Right right, int wm, int wn) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
-    for (int k = 0; k < DEPTH; k += 8) {
+    for (int k = 0; k < DEPTH; k += TAKES) {
         unsigned a[MS][4], b[NS][2];
 #pragma unroll
         for (int i = 0; i < MS; i++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) a[i][e] = left.read(wm + i * 16 + g + e % 2 * 8, k + t + e / 2 * 4);
+            for (int e = 0; e < 4; e++) a[i][e] = left.read(wm + i * 16 + g + e % 2 * 8, k + t + e / 2 * (TAKES / 2));
 #pragma unroll
         for (int j = 0; j < NS; j++)
 #pragma unroll
-            for (int e = 0; e < 2; e++) b[j][e] = right.read(wn + j * 8 + g, k + t + e * 4);
+            for (int e = 0; e < 2; e++) b[j][e] = right.read(wn + j * 8 + g, k + t + e * (TAKES / 2));
 #pragma unroll
         for (int i = 0; i < MS; i++)
 #pragma unroll
-            for (int j = 0; j < NS; j++) mma_tf32(sums[i][j], a[i], b[j]);
+            for (int j = 0; j < NS; j++) {
+                if (BF16) mma_bf16(sums[i][j], a[i], b[j]);
+                else mma_tf32(sums[i][j], a[i], b[j]);
+            }
     }
 }
 

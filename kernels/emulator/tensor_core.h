@@ -37,6 +37,15 @@ inline unsigned to_tf32(float x) {
     return std::isfinite(x) ? (bits + 0x1000u) & 0xffffe000u : bits;
 }
 
+// Round both to nearest, ties to even, to the 7 bits of mantissa that bf16 has; two in one register.
+inline unsigned to_bf16(float low, float high) {
+    auto round = [](float x) {
+        unsigned bits = __float_as_uint(x);
+        return std::isnan(x) ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+    };
+    return round(low) | round(high) << 16;
+}
+
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SITE_HERE) {
     emulator::Fragments mine = {d, a, b};
     emulator::warp_together(~0u, &mine, file, line, [](void** parts, unsigned mask) {
