@@ -128,7 +128,7 @@ def train(args):
         opt_G.step(mg.grad(loss + args.information * information, G.parameters()))
         return {"loss_G": loss, "loss_Q": information}
 
-    show = sweeps(draw_code)
+    show = sweeps(draw_code, args.device)
     parts = {"G": G, "D": D, "opt_G": opt_G, "opt_D": opt_D, "rng": rng, "batches": batches}
     with Run(args.out or f"runs/infogan-{args.data}", args, resume=args.resume) as run:
         start = run.restore(**parts)
@@ -149,7 +149,7 @@ def generate(G, z, k, u):
     return G(concatenate([z, k, u], axis=1))
 
 
-def sweeps(draw_code, rows=3, columns=10):
+def sweeps(draw_code, device, rows=3, columns=10):
     """Codes of a picture of 3·rows rows: k runs along the first rows, u₁ along the next, u₂ along the last."""
     z, k, u = (np.repeat(part.numpy(), columns, axis=0) for part in draw_code(rows))  # fixed in a row
     blocks = []
@@ -160,7 +160,7 @@ def sweeps(draw_code, rows=3, columns=10):
         else:
             u_here[:, swept - 1] = np.tile(np.linspace(-2, 2, columns), rows)
         blocks.append((z, k_here, u_here))
-    return [mg.tensor(np.concatenate(part)) for part in zip(*blocks)]
+    return [mg.tensor(np.concatenate(part), device=device) for part in zip(*blocks)]
 
 
 def judge(D, args, out):

@@ -111,7 +111,8 @@ def train(args):
         steps = algorithm1(d_step, g_step, batches, start=start, steps=args.steps)
         for t, seen in run.progress(steps, total=args.steps, initial=start, batch_size=args.batch):
             show = t % args.every == 0 or t == args.steps
-            run.log(t, seen | ({OURS: errors(D, test), ALONE: errors(alone, test)} if show else {}))
+            wrong = {name: errors(net, test, args.device) for name, net in ((OURS, D), (ALONE, alone)) if show}
+            run.log(t, seen | wrong)
             if show:
                 with mg.no_grad():
                     run.samples(t, G.eval()(fixed))
@@ -138,14 +139,14 @@ def balanced(labels, count, rng):
     return np.concatenate([rng.choice(np.flatnonzero(labels == k), each, replace=False) for k in range(K)])
 
 
-def errors(net, test):
+def errors(net, test, device):
     """How many images the network calls by a wrong name. eval(): without dropout."""
     net.eval()
     wrong = 0
     with mg.no_grad():
         for i in range(0, len(test), 500):
             images, y = test.take(slice(i, i + 500), labels=True)
-            wrong += int((net(mg.tensor(images)).numpy().argmax(axis=1) != y).sum())
+            wrong += int((net(mg.tensor(images, device=device)).numpy().argmax(axis=1) != y).sum())
     net.train()
     return wrong
 

@@ -199,7 +199,7 @@ def test_in_every_row_of_the_picture_one_code_runs():
         k = np.eye(10)[rng.integers(10, size=n)]
         return [mg.tensor(part, dtype=np.float32) for part in (rng.normal(size=(n, 62)), k, rng.normal(size=(n, 2)))]
 
-    parts = [part.numpy().reshape(9, 10, -1) for part in infogan.sweeps(draw_code)]
+    parts = [part.numpy().reshape(9, 10, -1) for part in infogan.sweeps(draw_code, "cpu")]
     changes = np.array([[np.ptp(part[row], axis=0).any() for part in parts] for row in range(9)])
     assert changes.tolist() == [[False, True, False]] * 3 + [[False, False, True]] * 6
     assert [np.ptp(parts[2][row], axis=0).astype(bool).tolist() for row in (3, 6)] == [[True, False], [False, True]]
