@@ -12,7 +12,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = {
-    "01_gan_ring": "", "02_dcgan": "--batch 2 --width 2 --judged 20", "05_games": "--game wgan-gp --steps 2", "06_pacgan": "",
+    "01_gan_ring": "", "02_dcgan": "--batch 2 --width 2 --judged 20", "05_games": "--game wgan-gp --steps 2",
+    "06_pacgan": "",
     "07_textbook_figures": "", "08_optimal_discriminator": "", "09_wasserstein_distance": "",
     "10_wgan_gp_surfaces": "", "11_wgan_div": "", "12_f_gan": "",
     "13_vanishing_gradients": "--data glyphs --batch 2 --width 2",
