@@ -1,7 +1,6 @@
 """What the GPU's backend says when it cannot run, with a stand-in for CuPy: none of this needs a GPU.
 
-What a GPU computes is for a machine that has one: the launchers and the kernels' texts are those of
-test_cuda_kernels.py.
+The launchers and the kernels' texts are those of test_cuda_kernels.py.
 """
 
 import sys
@@ -9,52 +8,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stand_in_cupy
 
 from minigan import kernels
-from minigan.kernels import rounding
+from minigan.kernels import reference, rounding
 from minigan.kernels.cuda import compile as cuda_compile
 from minigan.kernels.cuda import device
 from minigan.kernels.cuda.product import choose
 from minigan.kernels.gpu import DeviceError
 
 
-class Function:
-    """A compiled kernel that remembers its launches."""
-
-    max_dynamic_shared_size_bytes = 49152
-
-    def __init__(self, name):
-        self.name, self.launches = name, []
-
-    def __call__(self, grid, block, args, shared_mem):
-        self.launches.append((grid, block, args, shared_mem))
-
-
-class RawModule:
-    made = ()
-
-    def __init__(self, code, options):
-        self.code, self.options, self.functions = code, options, {}
-        RawModule.made += (self,)
-
-    def get_function(self, name):
-        return self.functions.setdefault(name, Function(name))
-
-
 @pytest.fixture
 def cupy(monkeypatch):
     """A CuPy with a driver and a GPU, for a test to break."""
-
-    class CUDARuntimeError(RuntimeError):
-        pass
-
-    gpu = SimpleNamespace(compute_capability="90", attributes={"MultiProcessorCount": 132})
-    runtime = SimpleNamespace(driverGetVersion=lambda: 13000, CUDARuntimeError=CUDARuntimeError)
-    cuda = SimpleNamespace(runtime=runtime, is_available=lambda: True, Device=lambda: gpu)
-    fake = SimpleNamespace(__version__="14.0", cuda=cuda, gpu=gpu, RawModule=RawModule, empty=np.empty)
-    monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr(RawModule, "made", ())
-    return fake
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.make())
+    return sys.modules["cupy"]
 
 
 def says(match):
@@ -88,8 +56,8 @@ def test_an_old_driver(cupy):
         device.Device()
 
 
-def test_an_old_gpu_runs_the_tiled_kernels_and_says_so(cupy):
-    cupy.gpu.compute_capability = "75"
+def test_an_old_gpu_runs_the_tiled_kernels_and_says_so(cupy, monkeypatch):
+    monkeypatch.setattr(cupy.cuda.Device, "compute_capability", "75")
     with pytest.warns(UserWarning, match=r"this GPU is sm_75; kernels on tensor cores want sm_80\. The tiled kernels"):
         old = device.Device()
     assert choose(old, np.float32) == "tiled" and choose(old, np.float64) == "tiled"
@@ -98,7 +66,6 @@ def test_an_old_gpu_runs_the_tiled_kernels_and_says_so(cupy):
 def test_a_new_gpu_runs_float32_on_tensor_cores(cupy, monkeypatch):
     monkeypatch.delenv("MINIGAN_TF32", raising=False)
     new = device.Device()
-    assert new.processors == 132
     assert choose(new, np.float32) == "tensor" and choose(new, np.float64) == "tiled"
     monkeypatch.setenv("MINIGAN_TF32", "0")
     assert choose(new, np.float32) == "tiled"
@@ -109,16 +76,44 @@ def test_a_host_array_is_refused(cupy):
         device.Device().run("elementwise", "add", (1,), (256,), [object(), np.ones(3)], np.float32)
 
 
-def test_a_file_is_compiled_once_for_each_dtype_and_large_shared_memory_asked_for(cupy):
+def test_a_file_is_compiled_once_for_each_dtype_and_large_shared_memory_asked_for(cupy, monkeypatch):
+    made, launched = [], []
+
+    class Function:
+        max_dynamic_shared_size_bytes = 48 << 10
+
+        def __call__(self, grid, block, args, *, shared_mem):
+            assert shared_mem <= self.max_dynamic_shared_size_bytes
+            launched.append((grid, block, args, shared_mem))
+
+    def module(**given):
+        made.append(given)
+        function = Function()
+        return SimpleNamespace(get_function=lambda name: function)
+
+    monkeypatch.setattr(cupy, "RawModule", module)
     gpu, array = device.Device(), object()
     for dtype, shared in (("float32", 1024), ("float32", 60000), ("float64", 0)):
         gpu.run("gemm", "gemm_tiled", (2, 3), (256,), [array, np.int32(5)], np.dtype(dtype), shared)
-    single, double = RawModule.made
-    assert "-DDOUBLE=0" in single.options and "-DDOUBLE=1" in double.options
-    assert single.code == double.code == cuda_compile.source("gemm")
-    function = single.functions["gemm_tiled"]
-    assert function.launches[1] == ((2, 3), (256,), (array, np.int32(5)), 60000)
-    assert function.max_dynamic_shared_size_bytes == 60000
+    single, double = made
+    assert "-DDOUBLE=0" in single["options"] and "-DDOUBLE=1" in double["options"]
+    assert single["code"] == double["code"] == cuda_compile.source("gemm")
+    assert launched[1] == ((2, 3), (256,), (array, np.int32(5)), 60000)
+
+
+@pytest.mark.gpu
+def test_the_kernels_alone_take_cupy_arrays(cuda, rng):
+    """What a CuPy user types, and nothing of autograd."""
+    x, w = rng.standard_normal((2, 9, 8, 3), np.float32), rng.standard_normal((3, 3, 3, 5), np.float32)
+    here, there = reference.conv2d(x, w, stride=(2, 2), padding=(1, 1)), (cuda.asarray(x), cuda.asarray(w))
+    y = kernels.conv2d(*there, stride=2, padding=1)
+    assert isinstance(y, cuda.ndarray)
+    np.testing.assert_allclose(y.get(), here, atol=0.02)  # TF32: 27 products of factors with 11 bits
+    g = kernels.conv2d_weight(there[0], y, kernel_size=(3, 3), stride=2, padding=1)
+    wanted = reference.conv2d_weight(x, y.get(), kernel_size=(3, 3), stride=(2, 2), padding=(1, 1))
+    np.testing.assert_allclose(g.get(), wanted, atol=0.2)
+    with pytest.raises(TypeError, match=r"conv2d: arrays on one device, please; move with cupy.asarray\(x\)"):
+        kernels.conv2d(there[0], w)
 
 
 def test_precision_is_chosen_once_for_all_and_gives_back_what_held(monkeypatch):
