@@ -1,24 +1,39 @@
 """The benchmark runs, reports what it should, notices a wrong kernel, and gives both libraries the same work.
 
-Stands on minigan.bench. The times themselves are not tested.
+Stands on minigan.bench. The times themselves are not tested. What a GPU runs is rehearsed in the emulator, and with a
+stand-in for CuPy.
 """
 
+import itertools
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minigan as mg
 from minigan import kernels
 from minigan.bench import checks
+from minigan.bench.gpu import checks as gpu_checks
+from minigan.bench.gpu import gradients
+from minigan.bench.gpu import sizes as gpu_sizes
+from minigan.bench.gpu import table as gpu_table
 from minigan.bench.ours import Minigan
-from minigan.bench.race import OURS, Process, compare
-from minigan.bench.sizes import FULL, QUICK, SECTIONS, layers
+from minigan.bench.place import Host
+from minigan.bench.race import OURS, Failed, Process, compare, race
+from minigan.bench.sizes import FULL, QUICK, SECTIONS, Case, layers
 from minigan.bench.table import aligned
-from minigan.kernels import reference
+from minigan.bench.worker import Worker
+from minigan.kernels import cuda, reference, rounding
+from minigan.kernels.cuda import backends
+from minigan.kernels.cuda import compile as cuda_compile
 from minigan.kernels.shapes import pair
+from minigan.ops import table as op_table
 
 
 def bench(*arguments, **environment):
@@ -121,3 +136,220 @@ def test_words_stand_in_columns():
     rows = aligned([["", "", "ms"], ["conv2d", "a", "1.5"], ["b", "cd", "10.25"]]).split("\n")
     assert rows[1:] == ["  conv2d   a      1.5", "  b        cd   10.25"]
     assert rows[0].split() == ["ms"] and len({len(row) for row in rows}) == 1
+
+
+# --------------------------------------------------------------------------------------------------- on a GPU
+
+STAND_IN = f"""\
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy as np
+import stand_in_cupy
+cupy = sys.modules["cupy"] = stand_in_cupy.make()
+cupy.copyto = lambda y, x: stand_in_cupy.change(np.copyto, y, x)
+cupy.cuda.set_allocator = lambda allocator: None
+properties = {{"name": b"Stand-in", "major": 9, "minor": 0, "multiProcessorCount": 4}}
+cupy.cuda.runtime.getDeviceProperties = lambda device: properties
+"""
+SANITIZER = """\
+#!/bin/sh
+shift 2
+"$@" >&2 && echo "========= ERROR SUMMARY: FOUND errors"
+"""
+emulated = pytest.mark.skipif(not shutil.which("g++"), reason="the emulator needs a C++ compiler: apt install g++")
+
+
+def on_gpu(*arguments, folder=None, program="", **environment):
+    """The benchmark on a GPU: in the emulator, or with what `program` does to Python first."""
+    if program:
+        (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
+        environment["PYTHONPATH"] = str(folder)
+    environment.setdefault("MINIGAN_KERNELS", "emulator")
+    return bench("--device", "cuda", "--no-torch", *arguments, **environment)
+
+
+@emulated
+def test_a_rehearsal_of_the_gpu_goes_through_every_section(tmp_path):
+    done = on_gpu("--quick", "--json", str(tmp_path / "bench.json"), PATH=_without_sanitizer())
+    assert done.returncode == 0, done.stderr
+    order = ["Kernels: ", "Gradients: ", "compute-sanitizer: not installed", "no GPU", "Roofline", "Layers"]
+    order += ["Bandwidth", "Steps", "A rehearsal in the emulator"]
+    places = [done.stdout.index(words) for words in order]
+    assert places == sorted(places) and "failed:" not in done.stdout
+    count, total = re.search(r"Gradients: (\d+) of (\d+) ops right", done.stdout).groups()
+    assert count == total and int(total) == len({row.name for row in op_table.rows})
+    report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    cases = [case for section in ("layers", "bandwidth", "steps") for case in gpu_sizes.QUICK.cases(section)]
+    assert [(r["kind"], r["label"]) for r in report["results"]] == [(case.kind, case.label) for case in cases]
+    assert all(list(r["figures"]) == ["minigan", "minigan captured"] for r in report["results"])
+    assert set(report["roofline"]) == {"copy", "tf32", "bf16"}
+    checked = {what.split()[0] for of in report["checks"].values() for what, _ in of}
+    assert {"fp64", *rounding.KNOWN} == checked
+
+
+@emulated
+def test_on_cupy_arrays_the_captured_step_is_the_eager_one(tmp_path):
+    """CuPy's stand-in: the code for a GPU runs, the sanitizer is asked, and what it finds is told."""
+    tool = tmp_path / "compute-sanitizer"
+    options = {"folder": tmp_path, "program": STAND_IN, "MINIGAN_KERNELS": "cpu"}
+    options["PATH"] = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    for found, status in (("0", 0), ("3", 1)):
+        tool.write_text(SANITIZER.replace("FOUND", found), encoding="utf-8")
+        tool.chmod(0o755)
+        done = on_gpu("--quick", "--only", "sanitizer,steps" if not status else "sanitizer", **options)
+        assert done.returncode == status, done.stderr
+        assert f"compute-sanitizer memcheck: ERROR SUMMARY: {found} errors" in done.stdout
+        assert "Stand-in, sm_90, 4 SMs" in done.stdout and "CUDA runtime 13.0" in done.stdout
+        assert "failed:" not in done.stdout and "rehearsal" not in done.stdout
+
+
+def _without_sanitizer():
+    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not Path(p, "compute-sanitizer").exists())
+
+
+@emulated
+def test_a_wrong_kernel_on_the_gpu_stops_it_before_anything_is_timed(tmp_path):
+    program = (
+        "from minigan import kernels\n"
+        "right = kernels.conv2d_weight\n"
+        "kernels.conv2d_weight = lambda *arrays, **options: right(*arrays, **options) * 1.001\n"
+    )
+    done = on_gpu("--quick", folder=tmp_path, program=program)
+    assert done.returncode == 1 and "Nothing was timed." in done.stderr
+    assert re.search(r"conv2d_weight 2 x 16x16x3.*: fp64 is wrong: its largest error is .* the bound", done.stderr)
+    assert not done.stdout
+
+
+def test_without_a_gpu_it_is_one_sentence(tmp_path):
+    options = {"folder": tmp_path, "program": "import sys\nsys.modules['cupy'] = None\n", "MINIGAN_KERNELS": "cpu"}
+    done = on_gpu(**options)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("minigan.bench: --device cuda needs CuPy") and done.stderr.count("\n") == 1
+    done = on_gpu()
+    assert done.returncode == 2 and "in the emulator there is only a rehearsal; add --quick" in done.stderr
+    refused = on_gpu("--only", "ring")
+    assert refused.returncode == 2 and "got 'ring'; know gradients, sanitizer" in refused.stderr
+
+
+@emulated
+def test_the_sanitizer_sees_every_kernel(monkeypatch, capsys):
+    launched, run = set(), backends.Emulated.run
+
+    def note(self, file, kernel, grid, block, args, dtype, shared=0):
+        launched.add((file, kernel, str(dtype)))
+        run(self, file, kernel, grid, block, args, dtype, shared)
+
+    monkeypatch.setattr(backends.Emulated, "run", note)
+    monkeypatch.setattr(kernels, "_choice", "emulator")
+    assert gpu_checks.main("emulated") == 0 and "every number right" in capsys.readouterr().out
+    module = backends.emulated.module
+    there = {(f, kernel, d) for f, d in cuda_compile.builds() for kernel in module(f, d).load().kernels}
+    unused = {("random", "bits", "float64")}  # of 32-bit words, built with float32
+    unused |= {(f, k, d) for f, k, d in there if d == "bfloat16" and "tensor" not in k}  # only tensor cores read bf16
+    assert there - launched == unused
+
+
+@pytest.mark.parametrize("processors", [4, 132])
+def test_small_layers_reach_the_largest_tiles(processors, monkeypatch):
+    tiles = []
+    monkeypatch.setattr(backends.emulated, "processors", processors)
+    monkeypatch.setattr(backends.Emulated, "run", lambda self, file, kernel, *rest: tiles.append(kernel))
+    for kernel, case in gpu_sizes.large(processors).items():
+        if kernel == "matmul":
+            arrays, options = [np.zeros(case[:2], np.float32), np.zeros(case[1:], np.float32)], {}
+        else:
+            arrays, exact = checks.definition(kernel, case)
+            options = exact.options
+        getattr(cuda, kernel)(*arrays, version="tensor", **options)
+    assert len([tile for tile in tiles if tile.endswith("tensor_128x128")]) == 4
+
+
+def test_a_wrong_derivative_on_the_device_is_told(monkeypatch):
+    @mg.op
+    def double(x):
+        return x * 2
+
+    double.defvjp(x=lambda gy, y, x: gy * 3)
+    wrong = op_table.Row("double", "", double, op_table.normal((2, 3)))
+    monkeypatch.setattr(op_table, "rows", [op_table.rows[0], wrong])
+    assert gradients.wrong(0, Host()) == "" and gradients.wrong(1, Host()).startswith("order 1, x: error ")
+
+
+class Given:
+    """A process whose calls take given seconds, or fail."""
+
+    def __init__(self, library, seconds):
+        self.library, self.seconds, self.starts = library, seconds, 0
+
+    def ask(self, command, reps=0, name=""):
+        if self.seconds is None:
+            raise Failed("words, and more of them", "RuntimeError: words")
+        return [self.seconds] * int(reps)
+
+    def restart(self):
+        self.starts += 1
+
+
+def test_a_library_that_fails_leaves_the_others_their_figures():
+    case, failures = gpu_sizes.QUICK.cases("steps")[0], {}
+    processes = [Given("minigan", 0.5), Given("torch compiled", None)]
+    figures = race(processes, case, rounds=2, burst=0.1, failures=failures)
+    assert figures == {"minigan": [500.0, 500.0]} and failures == {"torch compiled": "RuntimeError: words"}
+    assert [p.starts for p in processes] == [0, 1]
+    result = gpu_table.judged(case, figures, failures, {}, gpu_sizes.QUICK)
+    text = gpu_table.table("steps", [result], ["minigan", "torch compiled"], gpu_sizes.QUICK, judging=True)
+    assert "torch compiled: failed: RuntimeError: words" in text and "PASS" not in text and "FAIL" not in text
+    with pytest.raises(Failed):
+        race(processes, case, rounds=2, burst=0.1)
+
+
+def test_shares_and_aims_of_a_gpu():
+    sizes = gpu_sizes.FULL
+    copy, tf32, bf16 = sizes.cases("roofline")
+    microseconds = {"copy": 1000.0, "ours": 4000.0, "theirs": 2000.0}
+    measured = [(copy, {"minigan": [microseconds["copy"]]}), (bf16, {"minigan": [microseconds["ours"]]})]
+    measured.append((tf32, {"minigan": [microseconds["ours"]], "torch NCHW": [microseconds["theirs"]]}))
+    peak = gpu_table.roofline(measured, sizes)
+    assert peak["copy"] == pytest.approx(2 * 2**30 / 1e-3)  # bytes read and bytes written
+    assert peak["tf32"] == pytest.approx(2 * 8192**3 / 2e-3) and peak["bf16"] == pytest.approx(2 * 8192**3 / 4e-3)
+
+    layer = next(case for case in sizes.cases("layers") if case.flops >= gpu_sizes.LARGE)
+    times = {"minigan": [90.0], "minigan captured": [50.0], "torch NCHW": [80.0], "torch CUDA graph": [40.0]}
+    result = gpu_table.judged(layer, times, {}, peak, sizes)
+    assert result["rate"] == pytest.approx(layer.flops / 50e-6)
+    assert result["share"] == pytest.approx(layer.flops / 50e-6 / peak["tf32"])
+    assert result["aims"] == [{"name": "conv", "value": 1.25, "wanted": 1 / 0.9, "passed": False}]
+
+    norm = sizes.cases("bandwidth")[0]
+    bytes_moved = 3 * 4 * 128 * 32 * 32 * 64
+    times = {"minigan captured": [1e6 * bytes_moved / (0.9 * peak["copy"])]}
+    (aim,) = gpu_table.judged(norm, times, {}, peak, sizes)["aims"]
+    assert aim["value"] == pytest.approx(0.9) and aim["wanted"] == 0.85 and aim["passed"]
+
+    step = sizes.cases("steps")[0]
+    times = {"minigan": [3.0], "minigan captured": [1.0], "torch NCHW": [4.0], "torch channels_last": [2.0]}
+    eager, best = gpu_table.judged(step, times | {"torch compiled": [0.8]}, {}, peak, sizes)["aims"]
+    assert (eager["value"], eager["passed"], best["value"], best["passed"]) == (0.5, True, 1.25, False)
+
+
+def test_the_adam_of_the_gpu_has_the_parameters_of_dcgan():
+    for sizes in (gpu_sizes.FULL, gpu_sizes.QUICK):
+        G, D, *_ = Minigan(sizes).dcgan(*sizes.images[0], 1)
+        assert sorted(p.shape for net in (G, D) for p in net.parameters()) == sorted(sizes.parameters)
+
+
+def test_calls_that_fit_the_cache_take_copies_in_turn():
+    assert gpu_sizes.FULL.copies(2**26) == 1 and gpu_sizes.FULL.copies(2**20) == 64
+    made, seen = itertools.count(), []
+
+    class Library:
+        def kind(self):
+            number = next(made)
+            return lambda: seen.append(number)
+
+    worker = Worker.__new__(Worker)
+    worker.library = Library()
+    function = worker.build(Case("layers", "kind", "", copies=3))
+    for _ in range(4):
+        function()
+    assert seen == [0, 1, 2, 0]

@@ -4,10 +4,11 @@
     python -m minigan.bench --only steps,ring --rounds 11
     python -m minigan.bench --json bench.json                all raw figures
     python -m minigan.bench --quick --no-torch               seconds: only shows that it runs
+    python -m minigan.bench --device cuda                    the CUDA kernels, on a GPU: gpu/
 
 The ratio is ours / theirs, theirs being the better of PyTorch's two layouts: below 1 is faster, or smaller, than it.
 
-Stands on race.py and table.py.
+Stands on race.py and table.py; for a GPU, on gpu/run.py.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .gpu.sizes import PARTS
 from .race import BURST, OURS, Process, compare, race, weigh
 from .sizes import FULL, QUICK, SECTIONS
 from .table import cores, machine, table
@@ -31,6 +33,10 @@ WITHOUT_TORCH = "Our figures only: PyTorch is {why}.  For the comparison: {how}"
 def main(argv=None):
     """Check, time, print; returns the exit status, 1 if a kernel is wrong."""
     args = _arguments(argv)
+    if args.device == "cuda":
+        from .gpu import run
+
+        return run.main(args)
     torch = [] if args.no_torch or not importlib.util.find_spec("torch") else ["torch NCHW", "torch channels_last"]
     libraries = [OURS, *torch]
     bench = Bench(args, libraries)
@@ -141,21 +147,22 @@ def _arguments(argv):
         prog="python -m minigan.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--only", type=_sections, default=SECTIONS, help=f"sections, of {','.join(SECTIONS)}")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: a GPU; where there is none, see gpu/")
+    known = {"cpu": SECTIONS, "cuda": PARTS}
+    add("--only", help="sections, of " + "; ".join(f"{','.join(names)} ({device})" for device, names in known.items()))
     add("--rounds", type=_positive, help="turns that each library gets (default 7)")
     add("--threads", type=_positive, default=cores(), help="of each library (default: all cores)")
     add("--json", metavar="PATH", help="write all raw figures here")
     add("--no-torch", action="store_true", help="our figures only")
+    add("--no-compile", action="store_true", help="with --device cuda: without torch.compile, which takes minutes")
     add("--quick", action="store_true", help="tiny sizes, one round: only shows that it runs")
-    return parser.parse_args(argv)
-
-
-def _sections(text):
-    chosen = text.split(",")
+    args = parser.parse_args(argv)
+    chosen = args.only.split(",") if args.only else known[args.device]
     for name in chosen:
-        if name not in SECTIONS:
-            raise argparse.ArgumentTypeError(f"got {name!r}; know {', '.join(SECTIONS)}")
-    return [name for name in SECTIONS if name in chosen]
+        if name not in known[args.device]:
+            parser.error(f"argument --only: got {name!r}; know {', '.join(known[args.device])}")
+    args.only = [name for name in known[args.device] if name in chosen]
+    return args
 
 
 def _positive(text):

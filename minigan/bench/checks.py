@@ -1,17 +1,8 @@
 """Every kernel against kernels/reference.py in float64, at full size, before anything is timed.
 
-A check returns pairs (what, ratio): the largest error, in units of what rounding explains,
+A check returns pairs (what, ratio): the largest error, in units of what rounding explains (bounds.py).
 
-    bound = 4 ε √q · s        q the length of the reduction, s the root of the sum of its squared terms
-
-so that a ratio of 1 is suspicious and a forgotten tap of a window gives a ratio of hundreds.
-
-The definition is too slow for DCGAN's layers, but one output channel of it is not. A convolution y of operands a, b is
-linear in b, so with random signs v over the output channels y·v must be the convolution of a and b·v: each number of y
-takes part, and a wrong one shows whatever its sign. Source: Freivalds 1977, Probabilistic machines can use less
-running time.
-
-Stands on kernels/reference.py and ours.py. Read worker.py next.
+Stands on kernels/reference.py, bounds.py and ours.py. Read worker.py next; for a GPU, gpu/checks.py.
 """
 
 import numpy as np
@@ -21,78 +12,75 @@ from minigan import kernels
 from minigan.kernels import reference
 
 from . import ours
+from .bounds import SINGLE, Bilinear, ratio
+from .place import Host
 from .sizes import ADAM, EPS, SLOPE
 
 BATCH = 4  # of the steps that are compared in float64
-EPSILON = np.finfo(np.float32).eps
+OPTIMISERS = {  # kernel: its settings, and how many states it keeps
+    "adam": ({"lr": ADAM["lr"], "beta1": ADAM["betas"][0], "beta2": ADAM["betas"][1], "eps": 1e-8}, 2),
+    "rmsprop": ({"lr": 1e-3, "alpha": 0.99, "eps": 1e-8}, 1),
+    "sgd": ({"lr": 1e-2, "momentum_rate": 0.9}, 1),
+}
 
 
 def check(library, case):
     """The list of (what, ratio) of a case; above 1, or not a number, is wrong."""
-    return [(what, float(ratio)) for what, ratio in CHECKS[case.kind](library, *case.arguments)]
+    return [(what, float(error)) for what, error in CHECKS[case.kind](library, *case.arguments)]
 
 
 def engine(library):
     y, gx = library.engine()()
     exact = np.full(8, library.sizes.chain), np.arange(8)
-    return [("value", _ratio(y.data, exact[0], 1, 1)), ("gradient", _ratio(gx.data, exact[1], 1, 1))]
+    return [("value", ratio(y.data, exact[0], 1, 1)), ("gradient", ratio(gx.data, exact[1], 1, 1))]
 
 
 def conv2d(library, layer):
-    x, w, _ = ours.triangle(layer)
-    y = library.conv2d(layer)()
-    return _bilinear("conv2d", y, _options(layer), x, w, axis=3, terms=layer.taps * layer.c)
+    return [("conv2d", definition("conv2d", layer)[1].error(library.conv2d(layer)()))]
 
 
 def conv_transpose2d(library, layer):
-    _, w, g = ours.triangle(layer)
-    y = library.conv_transpose2d(layer)()
-    options = _options(layer) | {"size": (layer.size, layer.size)}
-    return _bilinear("conv_transpose2d", y, options, g, w, axis=2, terms=layer.taps * layer.k)
+    return [("conv_transpose2d", definition("conv_transpose2d", layer)[1].error(library.conv_transpose2d(layer)()))]
 
 
 def conv2d_weight(library, layer):
-    x, _, g = ours.triangle(layer)
-    y = library.conv2d_weight(layer)()
-    options = _options(layer) | {"kernel_size": (layer.window, layer.window)}
-    return _bilinear("conv2d_weight", y, options, x, g, axis=3, terms=layer.n * layer.out**2)
+    return [("conv2d_weight", definition("conv2d_weight", layer)[1].error(library.conv2d_weight(layer)()))]
 
 
-def _options(layer):
-    return {"stride": (layer.stride,) * 2, "padding": (layer.padding,) * 2}
+def definition(kernel, layer):
+    """(the two operands of one side of the conv triangle, what their convolution must be)."""
+    x, w, g = ours.triangle(layer)
+    options = {"stride": (layer.stride,) * 2, "padding": (layer.padding,) * 2}
+    operands, axis, terms, more = {
+        "conv2d": ((x, w), 3, layer.taps * layer.c, {}),
+        "conv_transpose2d": ((g, w), 2, layer.taps * layer.k, {"size": (layer.size,) * 2}),
+        "conv2d_weight": ((x, g), 3, layer.n * layer.out**2, {"kernel_size": (layer.window,) * 2}),
+    }[kernel]
+    return operands, Bilinear(kernel, *operands, axis, terms, **options, **more)
 
 
-def _bilinear(kernel, y, options, a, b, *, axis, terms):
-    """Compare y·v with the definition on a and b·v; `axis` of b is y's last."""
-    define = getattr(reference, kernel)
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    signs = np.random.default_rng(1).choice([-1.0, 1.0], y.shape[-1])
-    along = signs.reshape([-1 if i == axis else 1 for i in range(4)])
-    exact = define(a, (b * along).sum(axis, keepdims=True), **options)[..., 0]
-    squares = define(a * a, (b * b).sum(axis, keepdims=True), **options)[..., 0]
-    return [(kernel, _ratio((y * signs).sum(-1), exact, terms, np.sqrt(squares)))]
+def batch_norm(library, norm, rounding=SINGLE):
+    place, (x, gamma, beta, _) = library.place, ours.normal(norm)
+    wide = _double((x, gamma, beta))
+    exact = reference.batch_norm(*wide, eps=EPS, slope=SLOPE, moments=reference.batch_norm_moments(wide[0]))
+    arrays = [place.put(a.astype(rounding.dtype)) for a in (x, gamma, beta)]
+    found = place.host(kernels.batch_norm(*arrays, eps=EPS, slope=SLOPE))
+    return [("batch_norm", ratio(found, exact, x.size // norm.c, 1 + abs(exact), rounding))]
 
 
-def batch_norm(library, norm):
-    x, gamma, beta, _ = _double(ours.normal(norm))
-    exact = reference.batch_norm(
-        x, gamma, beta, eps=EPS, slope=SLOPE, moments=reference.batch_norm_moments(x)
-    )
-    return [("batch_norm", _ratio(library.batch_norm(norm)(), exact, x.size // norm.c, 1 + abs(exact)))]
-
-
-def batch_norm_backward(library, norm):
+def batch_norm_backward(library, norm, rounding=SINGLE):
     """The incoming gradient is made zero where the activation's kink is closer than rounding can tell."""
-    x, gamma, beta, gy = ours.normal(norm)
+    place, (x, gamma, beta, gy) = library.place, ours.normal(norm)
     wide = _double((x, gamma, beta))
     moments = reference.batch_norm_moments(wide[0])
     gy *= abs(reference.batch_norm(*wide, eps=EPS, slope=1.0, moments=moments)) > 1e-3
     options = {"eps": EPS, "slope": SLOPE}
     exact = reference.batch_norm_backward(gy.astype(np.float64), *wide, moments=moments, **options)
-    found = kernels.batch_norm_backward(gy, x, gamma, beta, moments=kernels.batch_norm_moments(x), **options)
+    arrays = [place.put(a.astype(rounding.dtype)) for a in (gy, x, gamma, beta)]
+    found = kernels.batch_norm_backward(*arrays, moments=kernels.batch_norm_moments(arrays[1]), **options)
     terms = x.size // norm.c
     scales = (abs(exact[0]).max(), np.sqrt(terms), np.sqrt(terms))
-    return [(f"batch_norm_backward {part}", _ratio(f, e, terms, scale))
+    return [(f"batch_norm_backward {part}", ratio(place.host(f), e, terms, scale, rounding))
             for part, f, e, scale in zip(("gx", "gγ", "gβ"), found, exact, scales)]  # fmt: skip
 
 
@@ -119,17 +107,22 @@ def critic_step(library):
 
 
 def _adam(G):
-    """Two steps of the optimiser's kernel on arrays of the generator's shapes."""
-    rng = np.random.default_rng(1)
-    shapes = [p.shape for p in G.parameters()]
+    return optimiser("adam", [p.shape for p in G.parameters()], Host)
+
+
+def optimiser(kernel, shapes, place, rounding=SINGLE):
+    """Two steps of an optimiser's kernel on arrays of these shapes."""
+    rng, (settings, states) = np.random.default_rng(1), OPTIMISERS[kernel]
     params, grads = ([rng.standard_normal(s, np.float32) for s in shapes] for _ in range(2))
-    exact = _double(params)
-    settings = {"lr": ADAM["lr"], "beta1": ADAM["betas"][0], "beta2": ADAM["betas"][1], "eps": 1e-8}
-    for run, p, g in ((kernels.adam, params, grads), (reference.adam, exact, _double(grads))):
-        ms, vs = ([np.zeros_like(a) for a in p] for _ in range(2))
+    exact, fast = _double(params), [[place.put(a.astype(rounding.dtype)) for a in of] for of in (params, grads)]
+    for define, (p, g) in ((reference, (exact, _double(grads))), (kernels, fast)):
+        zeros = [[np.zeros_like(a) for a in p] for _ in range(states)]
         for step in (1, 2):
-            run(p, g, ms, vs, step=step, **settings)
-    return [("adam", max(_ratio(p, e, 1, abs(e) + 2 * ADAM["lr"]) for p, e in zip(params, exact)))]
+            count = {"step": step} if kernel == "adam" else {}
+            getattr(define, kernel)(p, g, *zeros, **settings, **count)
+    scales = [abs(e) + abs(e - p).max() for p, e in zip(params, exact)]
+    found = [place.host(p) for p in fast[0]]
+    return [(kernel, max(ratio(f, e, 1, s, rounding) for f, e, s in zip(found, exact, scales)))]
 
 
 def _gradients(G, D, real, z, terms):
@@ -151,22 +144,22 @@ def _penalised(C, real, fake, terms):
     for dtype in (np.float32, np.float64):
         C.to(dtype=dtype)
         loss = ours.loss_C(C, real.to(dtype=dtype), fake.to(dtype=dtype), np.random.default_rng(ours.SEED))
-        found.append((loss.data, [g.data for g in mg.grad(loss, C.parameters())]))
+        found.append((loss.numpy(), [g.numpy() for g in mg.grad(loss, C.parameters())]))
     return _compared("C", *found, terms)
 
 
 def _compared(player, single, double, terms):
     (loss, grads), (exact, exact_grads) = single, double
-    flips = 4 * np.sqrt(EPSILON * np.sqrt(terms))
+    flips = 4 * np.sqrt(np.finfo(np.float32).eps * np.sqrt(terms))
     largest = max(_norm(e) for e in exact_grads)  # for one that is exactly 0: a critic's last bias
     away = [_norm(g - e) / (_norm(e) or largest) / flips for g, e in zip(grads, exact_grads)]
-    return [(f"loss of {player}", _ratio(loss, exact, terms, abs(exact))), (f"gradient of {player}", np.max(away))]
+    return [(f"loss of {player}", ratio(loss, exact, terms, abs(exact))), (f"gradient of {player}", np.max(away))]
 
 
 def _losses_and_gradients(G, D, real, z):
     fake = G(z)
     losses = {"D": (ours.loss_D(D(real), D(fake.detach())), D), "G": (ours.loss_G(D(fake)), G)}
-    return {player: (loss.data, [g.data for g in mg.grad(loss, network.parameters())])
+    return {player: (loss.numpy(), [g.numpy() for g in mg.grad(loss, network.parameters())])
             for player, (loss, network) in losses.items()}  # fmt: skip
 
 
@@ -176,12 +169,6 @@ def _norm(x):
 
 def _double(arrays):
     return [a.astype(np.float64) for a in arrays]
-
-
-def _ratio(found, exact, terms, scale):
-    """The largest of |found - exact| / (4 ε √terms · scale), ε that of float32."""
-    bound = 4 * EPSILON * np.sqrt(terms) * scale + np.finfo(np.float64).tiny
-    return np.max(abs(found - exact) / bound)
 
 
 _all = (

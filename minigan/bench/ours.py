@@ -1,9 +1,7 @@
 """Each case in minigan, written as a user writes it.  A method makes the data once and returns what is to be timed.
 
-Stands on minigan. Read pytorch.py beside this, then checks.py.
+Stands on minigan and place.py. Read pytorch.py beside this, then checks.py.
 """
-
-import os
 
 import numpy as np
 
@@ -13,20 +11,21 @@ from minigan.gan import networks
 from minigan.gan.losses import wasserstein_d
 from minigan.gan.penalties import gradient_penalty
 
+from .place import Host
 from .sizes import ADAM, CRITIC, CRITIC_ADAM, EPS, PENALTY, RING_D, RING_G, SLOPE
 
 SEED = 0
 
 
 class Minigan:
-    """The cases; `sizes` says how large they are."""
+    """The cases; `sizes` says how large they are, `place` where they run."""
 
-    def __init__(self, sizes):
-        self.sizes = sizes
+    def __init__(self, sizes, place=None):
+        self.sizes, self.place = sizes, place or Host()
 
     def describe(self):
         """Version, and the kernels that run."""
-        return f"minigan {mg.__version__} ({_kernels()})"
+        return f"minigan {mg.__version__} ({self.place.kernels()})"
 
     def engine(self):
         x = mg.tensor(np.zeros(8, np.float32), requires_grad=True)
@@ -41,24 +40,24 @@ class Minigan:
         return chain
 
     def conv2d(self, layer):
-        x, w, _ = triangle(layer)
+        x, w, _ = self._arrays(triangle, layer)
         return lambda: kernels.conv2d(x, w, stride=layer.stride, padding=layer.padding)
 
     def conv_transpose2d(self, layer):
-        _, w, g = triangle(layer)
+        _, w, g = self._arrays(triangle, layer)
         return lambda: kernels.conv_transpose2d(g, w, stride=layer.stride, padding=layer.padding)
 
     def conv2d_weight(self, layer):
-        x, _, g = triangle(layer)
+        x, _, g = self._arrays(triangle, layer)
         options = {"kernel_size": layer.window, "stride": layer.stride, "padding": layer.padding}
         return lambda: kernels.conv2d_weight(x, g, **options)
 
     def batch_norm(self, norm):
-        x, gamma, beta, _ = normal(norm)
+        x, gamma, beta, _ = self._arrays(normal, norm)
         return lambda: kernels.batch_norm(x, gamma, beta, eps=EPS, slope=SLOPE)
 
     def batch_norm_backward(self, norm):
-        x, gamma, beta, gy = normal(norm)
+        x, gamma, beta, gy = self._arrays(normal, norm)
         moments = kernels.batch_norm_moments(x)
         return lambda: kernels.batch_norm_backward(gy, x, gamma, beta, eps=EPS, slope=SLOPE, moments=moments)
 
@@ -81,11 +80,13 @@ class Minigan:
 
     def dcgan(self, size, channels, batch):
         """(G, D, a batch of images, the noise of a step)."""
-        rng, sizes = np.random.default_rng(SEED), self.sizes
+        rng, sizes, device = np.random.default_rng(SEED), self.sizes, self.place.device
         G = networks.dcgan_generator(size, channels, rng, latent=sizes.latent, width=sizes.width)
         D = networks.dcgan_discriminator(size, channels, rng, width=sizes.width)
         real = np.tanh(rng.standard_normal((batch, size, size, channels), np.float32))
-        return G, D, mg.tensor(real), lambda: mg.tensor(rng.standard_normal((batch, sizes.latent), np.float32))
+        noise = self.place.generator(rng, SEED)
+        draw = lambda: mg.tensor(noise.standard_normal((batch, sizes.latent), np.float32))
+        return G.to(device), D.to(device), mg.tensor(real, device=device), draw
 
     def ring(self, batch):
         """(G, D, a batch of points on the ring, the noise of a step)."""
@@ -96,7 +97,6 @@ class Minigan:
         real = np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.01, (batch, 2))
         real = mg.tensor(real, dtype=np.float32)
         return G, D, real, lambda: mg.tensor(rng.standard_normal((batch, RING_G[0]), np.float32))
-
 
     def dcgan_critic(self, size, channels, batch):
         """(DCGAN's D without its batch norms, real images, generated ones, what draws the points between)."""
@@ -111,6 +111,10 @@ class Minigan:
         rng = np.random.default_rng(SEED)
         with mg.no_grad():
             return networks.mlp(CRITIC, rng), real, G(noise()), rng
+
+    def _arrays(self, draw, case):
+        """What triangle or normal draws, where the case runs."""
+        return [self.place.put(array) for array in draw(case)]
 
 
 def adversarial_step(G, D, real, noise, equal_work=False):
@@ -160,12 +164,3 @@ def normal(norm):
     x, gy = rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
     gamma, beta = rng.normal(1, 0.1, norm.c), rng.normal(0, 0.1, norm.c)
     return 2 * x + 1, gamma.astype(np.float32), beta.astype(np.float32), gy
-
-
-def _kernels():
-    if os.environ.get("MINIGAN_KERNELS") == "reference":
-        return "reference kernels"
-    from minigan.kernels import cpu
-
-    unit = getattr(getattr(cpu, "simd", None), "UNIT", None)
-    return f"cpu kernels, {unit.name}" if unit else "cpu kernels"

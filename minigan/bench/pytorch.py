@@ -3,9 +3,10 @@
 The layout is NCHW, PyTorch's default, or channels_last, for which models and data are converted as its documentation
 says. Source of the step: github.com/pytorch/examples, dcgan/main.py, without what it logs.
 
-Stands on torch. Read ours.py beside this.
+Stands on torch. Read ours.py beside this; on a GPU, gpu/pytorch.py next.
 """
 
+import contextlib
 import itertools
 import math
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .place import Host
 from .sizes import ADAM, CRITIC, CRITIC_ADAM, EPS, PENALTY, RING_D, RING_G, SLOPE, widths
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -25,7 +27,7 @@ class Pytorch:
     def __init__(self, sizes, layout, threads):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self.sizes, self.layout = sizes, LAYOUTS[layout]
+        self.sizes, self.layout, self.place = sizes, LAYOUTS[layout], Host()
 
     def describe(self):
         return f"torch {torch.__version__}"
@@ -76,13 +78,17 @@ class Pytorch:
         return _ungraded(backward)
 
     def dcgan_step(self, size, channels):
+        return adversarial_step(*self.dcgan(size, channels))
+
+    dcgan_step_equal_work = dcgan_step  # backward() forms D's weight gradients in G's step too: that is its own way
+
+    def dcgan(self, size, channels):
+        """(G, D, a batch of images, the noise of a step)"""
         sizes = self.sizes
         G, D = (f(size, channels, sizes) for f in (dcgan_generator, dcgan_discriminator))
         G, D = (net.apply(_dcgan_weights).to(memory_format=self.layout) for net in (G, D))
         real = self._placed(torch.tanh(torch.randn(sizes.batch, channels, size, size)))
-        return adversarial_step(G, D, real, lambda: torch.randn(sizes.batch, sizes.latent, 1, 1))
-
-    dcgan_step_equal_work = dcgan_step  # backward() forms D's weight gradients in G's step too: that is its own way
+        return G, D, real, lambda: torch.randn(sizes.batch, sizes.latent, 1, 1, device=real.device)
 
     def ring_step(self):
         n = self.sizes.ring_batch
@@ -117,23 +123,31 @@ class Pytorch:
         return x, gamma, beta, torch.zeros(norm.c), torch.ones(norm.c), gy
 
 
-def adversarial_step(G, D, real, noise):
-    """One step of D, then one of G. The images made for D's step serve G's too."""
-    opt_D, opt_G = torch.optim.Adam(D.parameters(), **ADAM), torch.optim.Adam(G.parameters(), **ADAM)
-    loss = nn.BCEWithLogitsLoss()
+def adversarial_step(G, D, real, noise, cast=contextlib.nullcontext, **adam):
+    """One step of D, then one of G. The images made for D's step serve G's too.
+
+    cast   the context of everything forward: autocast, on a GPU      adam   more options of the optimisers
+    """
+    opt_D, opt_G = (torch.optim.Adam(net.parameters(), **ADAM, **adam) for net in (D, G))
+    criterion = nn.BCEWithLogitsLoss()
+
+    def loss(x, label):
+        with cast():
+            return criterion(D(x).view(-1), label)
 
     def step():
         D.zero_grad()
-        label = torch.full((len(real),), 1.0)
-        loss(D(real).view(-1), label).backward()
-        fake = G(noise())
+        label = torch.full((len(real),), 1.0, device=real.device)
+        loss(real, label).backward()
+        with cast():
+            fake = G(noise())
         label.fill_(0.0)
-        loss(D(fake.detach()).view(-1), label).backward()
+        loss(fake.detach(), label).backward()
         opt_D.step()
 
         G.zero_grad()
         label.fill_(1.0)
-        loss(D(fake).view(-1), label).backward()
+        loss(fake, label).backward()
         opt_G.step()
 
     return step

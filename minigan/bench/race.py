@@ -4,6 +4,8 @@ Each library runs in a process of its own, so that their thread pools, allocator
 every process runs one burst of at least BURST seconds, one process after the other: A B C A B C. What disturbs the
 machine for a while disturbs all of them alike, so the ratio is taken within each round, and its median over the rounds.
 
+A case that fails in one library need not stop the others: on a GPU it does not.
+
 Stands on worker.py. Read table.py next.
 """
 
@@ -27,37 +29,48 @@ START = """
 import runpy, sys, types
 package = types.ModuleType("minigan")
 package.__path__ = [sys.argv.pop(1)]
-if sys.argv[1] != "minigan":
+if not sys.argv[1].startswith("minigan"):
     sys.modules["minigan"] = package
 runpy.run_module("minigan.bench.worker", run_name="__main__", alter_sys=True)
 """
 
 
-class Process:
-    """The near end of a worker: `ask` sends a command and waits for the answer."""
+class Failed(RuntimeError):
+    """A command failed; the message has the worker's own words, `line` is their essence."""
 
-    def __init__(self, library, quick, threads):
-        self.library = library
+    def __init__(self, message, line):
+        super().__init__(message)
+        self.line = line
+
+
+class Process:
+    """The near end of a worker: `ask` sends a command and waits for the answer.  place: a key of place.PLACES."""
+
+    def __init__(self, library, quick, threads, place="cpu"):
+        self.library, self.arguments = library, (library, quick, threads, place)
         folder = Path(__file__).resolve().parent.parent
         path = os.pathsep.join(filter(None, [str(folder.parent), os.environ.get("PYTHONPATH")]))
         environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(folder), library, "quick" if quick else "full", str(threads)],
+            [sys.executable, "-c", START, str(folder), library, "quick" if quick else "full", str(threads),
+             place],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
         )  # fmt: skip
 
     def ask(self, *command):
-        """The answer to a command; RuntimeError with the worker's own words if it failed."""
+        """The answer to a command; Failed, with the worker's own words, if it failed."""
         try:
             print(*command, file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            raise RuntimeError(f"{self.library}: the process died at {' '.join(map(str, command))!r}")
+            died = f"the process died at {' '.join(map(str, command))!r}"
+            raise Failed(f"{self.library}: {died}", died)
         answer = json.loads(line)
         if "error" in answer:
-            raise RuntimeError(f"{self.library}: {' '.join(map(str, command))!r} failed\n{answer['error']}")
+            message = f"{self.library}: {' '.join(map(str, command))!r} failed\n{answer['error']}"
+            raise Failed(message, answer["line"])
         return answer["answer"]
 
     def close(self):
@@ -66,6 +79,11 @@ class Process:
         self.process.wait()
         self.process.stdout.close()
 
+    def restart(self):
+        """A new process in the place of this one."""
+        self.close()
+        self.__init__(*self.arguments)
+
     def __enter__(self):
         return self
 
@@ -73,23 +91,46 @@ class Process:
         self.close()
 
 
-def race(processes, case, rounds, burst=BURST):
-    """{library: the median of each round, in the case's unit}, every process warmed up first."""
-    reps = {p: _warm_up(p, case, burst) for p in processes}
-    figures = {p.library: [] for p in processes}
+def race(processes, case, rounds, burst=BURST, failures=None, first=1):
+    """{library: the median of each round, in the case's unit}, every process warmed up first.
+
+    first      calls until all is built and compiled; a captured or compiled step takes several
+    failures   a dict that takes {library: its error in one line}; such a library is left out, its process a new one.
+               None: the first failure ends the race
+    """
+    lost = {} if failures is None else failures
+    reps, figures = {}, {p.library: [] for p in processes}
+    for p in processes:
+        with _tolerant(p, failures):
+            reps[p] = _warm_up(p, case, burst, first)
     for _ in range(rounds):
         for p in processes:
-            time.sleep(PAUSE)
-            seconds = p.ask("run", reps[p], case.name)
-            figures[p.library].append(case.scale * statistics.median(seconds))
+            if p.library not in lost:
+                time.sleep(PAUSE)
+                with _tolerant(p, failures):
+                    seconds = p.ask("run", reps[p], case.name)
+                    figures[p.library].append(case.scale * statistics.median(seconds))
     for p in processes:
-        p.ask("forget")
-    return figures
+        if p.library not in lost:
+            p.ask("forget")
+    return {library: of for library, of in figures.items() if library not in lost}
 
 
-def _warm_up(process, case, burst):
-    """Build and compile with the first call, learn from two more how many fill a burst, run one: their number."""
-    process.ask("run", 1, case.name)
+@contextlib.contextmanager
+def _tolerant(process, failures):
+    """Keep a failure for later, unless nobody asked for it; what a process may have left behind is lost with it."""
+    try:
+        yield
+    except Failed as error:
+        if failures is None:
+            raise
+        failures.setdefault(process.library, error.line)
+        process.restart()
+
+
+def _warm_up(process, case, burst, first):
+    """Build and compile with the first calls, learn from two more how many fill a burst, run one: their number."""
+    process.ask("run", first, case.name)
     reps = max(1, math.ceil(burst / min(process.ask("run", 2, case.name))))
     process.ask("run", reps, case.name)
     return reps
@@ -108,11 +149,11 @@ def weigh(libraries, case, rounds, quick, threads, steps):
     return peaks, imported
 
 
-def compare(figures):
+def compare(figures, ours=OURS):
     """Ours against the best of the others: {"to", "rounds", "median", "low", "high"}; None when there are no others."""
-    others = {library: of for library, of in figures.items() if library != OURS}
-    if not others:
+    others = {library: of for library, of in figures.items() if library != ours}
+    if not others or ours not in figures:
         return None
     best = min(others, key=lambda library: statistics.median(others[library]))
-    ratios = [a / b for a, b in zip(figures[OURS], others[best])]
+    ratios = [a / b for a, b in zip(figures[ours], others[best])]
     return {"to": best, "rounds": ratios, "median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}

@@ -21,6 +21,7 @@ SLOPE, EPS = 0.2, 1e-5  # of the leaky ReLU, and of batch norm
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 CRITIC_ADAM = {"lr": 1e-4, "betas": (0.0, 0.9)}  # WGAN-GP's, and its factor before the penalty
 PENALTY = 10.0
+TRIANGLE = {"conv2d": "{x} → {y}", "conv_transpose2d": "{y} → {x}", "conv2d_weight": "{x}, {y}"}  # kernels, and labels
 
 
 class Sizes(NamedTuple):
@@ -53,6 +54,8 @@ class Case(NamedTuple):
     flops: int = 0
     unit: str = "ms"
     scale: float = 1e3  # seconds times scale: the figure in `unit`
+    copies: int = 1  # of the data, which the calls take in turn
+    precision: str | None = None  # of products, where there is a choice
 
     @property
     def name(self):
@@ -130,10 +133,9 @@ def _engine(sizes):
 
 
 def _layers(sizes):
-    triangle = {"conv2d": "{x} → {y}", "conv_transpose2d": "{y} → {x}", "conv2d_weight": "{x}, {y}"}
     found = [
         Case("layers", kind, words.format(x=layer.image, y=layer.map), (layer,), layer.flops)
-        for kind, words in triangle.items()
+        for kind, words in TRIANGLE.items()
         for layer in layers(sizes)
     ]
     kinds = ("batch_norm", "batch_norm_backward")

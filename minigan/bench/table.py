@@ -50,7 +50,7 @@ def _row(r, libraries):
     return [
         r["kind"],
         r["label"],
-        *(_figure(statistics.median(r["figures"][library])) for library in libraries),
+        *(figure(statistics.median(r["figures"][library])) for library in libraries),
         f"{r['gflops']:.0f}" if r["gflops"] else "",
         f"{max(error for _, error in r['checks']):.2f}" if r["checks"] else "",
         f"{ratio['median']:.2f}" if ratio else "",
@@ -61,11 +61,11 @@ def _row(r, libraries):
 
 
 def _imported(imported, libraries):
-    figures = [_figure(statistics.median(imported[library])) for library in libraries]
+    figures = [figure(statistics.median(imported[library])) for library in libraries]
     return ["import", "of these, after the import alone", *figures] + [""] * 6
 
 
-def _figure(x):
+def figure(x):
     """Three digits or more, as a reader wants them."""
     return f"{x:.0f}" if x >= 1000 else f"{x:.1f}" if x >= 100 else f"{x:.2f}" if x >= 1 else f"{x:.3f}"
 

@@ -1,0 +1,15 @@
+"""The benchmark on a GPU: `python -m minigan.bench --device cuda`.  Not yet measured on one.
+
+    sizes.py       what is checked and measured
+    checks.py      every kernel in every precision against kernels/reference.py
+    gradients.py   the derivatives of every op, on the device
+    sanitizer.py   the kernels once more, under NVIDIA's compute-sanitizer
+    ours.py, pytorch.py    the cases that a CPU has not: captured and compiled steps
+    worker.py      a process with one library on the device
+    table.py       the figures, as shares of what the device can do
+    run.py         all of it, in this order
+
+Without a GPU, MINIGAN_KERNELS=emulator rehearses it: python -m minigan.bench --device cuda --quick.
+
+What is shared with the CPU's benchmark lies one folder up. Read sizes.py next.
+"""

@@ -1,0 +1,79 @@
+"""The cases that a CPU has not: captured steps, and what measures the device.
+
+Stands on ../ours.py. Read pytorch.py beside this.
+"""
+
+import functools
+
+import numpy as np
+
+from minigan import kernels
+
+from ..checks import OPTIMISERS
+from ..ours import SEED, Minigan, adversarial_step
+from ..sizes import ADAM
+
+STEPS = 3  # after which a captured step must have led where the eager one led
+
+
+class GpuMinigan(Minigan):
+    """The cases on a device; `captured`: whether steps are CUDA graphs."""
+
+    def __init__(self, sizes, place, captured):
+        super().__init__(sizes, place)
+        self.captured = captured
+
+        self.capture = place.capture
+
+    def choose(self, precision):
+        """The precision of all products from now on; None: whatever it is."""
+        kernels.precision(precision)
+
+    def copy(self):
+        x, y = (self.place.put(np.full(self.sizes.copy // 4, i, np.float32)) for i in range(2))
+        return lambda: self.place.copy(y, x)
+
+    def matmul(self, n):
+        a, b = self._arrays(_normal, ((n, n), (n, n)))
+        return lambda: kernels.matmul(a, b)
+
+    def adam(self):
+        params, grads = (self._arrays(_normal, tuple(self.sizes.parameters)) for _ in range(2))
+        ms, vs = ([np.zeros_like(p) for p in params] for _ in range(2))
+        (settings, _), step = OPTIMISERS["adam"], self.place.put(np.ones((), np.int64))
+        return lambda: kernels.adam(params, grads, ms, vs, step=step, **settings)
+
+    def _arrays(self, draw, case):
+        """Drawn once for all copies."""
+        return [self.place.put(array) for array in _drawn(draw, case)]
+
+    def dcgan_step(self, size, channels):
+        step, params = self._step(size, channels, self.captured)
+        if self.captured:
+            self._compare(step, params, *self._step(size, channels, False))
+        return step
+
+    def _step(self, size, channels, captured):
+        """(a step, the parameters that it changes)"""
+        G, D, real, noise = self.dcgan(size, channels, self.sizes.batch)
+        step = adversarial_step(G, D, real, noise)
+        return self.place.capture(step) if captured else step, [*G.parameters(), *D.parameters()]
+
+    @staticmethod
+    def _compare(step, params, eager, expected):
+        """ValueError unless a few captured steps change the parameters as the eager ones do."""
+        for _ in range(STEPS):
+            step(), eager()
+        away = max(float(abs(p.data - e.data).max()) for p, e in zip(params, expected))
+        if not away <= STEPS * ADAM["lr"] * 1e-3:
+            raise ValueError(f"{STEPS} captured steps end {away:.2g} away from {STEPS} eager ones")
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn(draw, case):
+    return draw(case)
+
+
+def _normal(shapes):
+    rng = np.random.default_rng(SEED)
+    return [rng.standard_normal(shape, np.float32) for shape in shapes]

@@ -1,0 +1,209 @@
+"""python -m minigan.bench --device cuda: check on the device, find what it can do, then time.
+
+The order is that of the reasons: a wrong kernel has no time, and a time says little without the roofline.
+
+    exit status 0    all checks are right
+                1    a kernel is wrong, and nothing was timed; or an op's derivative is, or compute-sanitizer found
+                     something, and the times stand
+                2    there is no GPU
+
+Stands on worker.py, sanitizer.py, table.py and ../race.py.
+"""
+
+import contextlib
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from minigan.kernels import rounding
+from minigan.kernels.gpu import DeviceError
+
+from ..place import PLACES
+from ..race import BURST, Failed, Process, race
+from . import sanitizer
+from .sizes import FULL, QUICK
+from .table import judged, roofline, roofline_table, table
+from .worker import CAPTURED, OURS, TORCH
+
+FIRST = 4  # calls of a case before any is timed: torch.compile captures at its third, minigan at its second
+REHEARSAL = "A rehearsal in the emulator: it shows that everything runs, and no figure in it means anything."
+
+
+class WrongKernel(Exception):
+    """A check failed; the message says which, and by how much."""
+
+
+def main(args):
+    """Check, time, print; returns the exit status."""
+    place = "emulated" if os.environ.get("MINIGAN_KERNELS") == "emulator" else "cuda"
+    try:
+        if place == "emulated" and not args.quick:
+            raise DeviceError("--device cuda: in the emulator there is only a rehearsal; add --quick.")
+        PLACES[place]()
+    except DeviceError as error:
+        print(f"minigan.bench: {error}", file=sys.stderr)
+        return 2
+    bench = GpuBench(args, place)
+    try:
+        bench.run()
+    except (WrongKernel, Failed) as error:
+        print(f"minigan.bench: {error}\nNothing was timed.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if place == "emulated":
+        print(REHEARSAL)
+    elif args.quick:
+        print("A quick run: sizes are tiny, and its figures say nothing.")
+    return int(bench.wrong)
+
+
+class GpuBench:
+    """One run: the arguments, the processes, the progress bar, and the report that --json writes."""
+
+    def __init__(self, args, place):
+        self.args, self.place, self.wrong = args, place, False
+        self.sizes = QUICK if args.quick else FULL
+        self.rounds = args.rounds or (1 if args.quick else 7)
+        torch = () if args.no_torch or not importlib.util.find_spec("torch") else TORCH
+        self.torch = [library for library in torch if not (args.no_compile and library == "torch compiled")]
+        self.report = {"sizes": self.sizes._asdict(), "rounds": self.rounds, "results": []}
+
+    def run(self):
+        with tqdm(unit="step", leave=False, disable=None, file=sys.stderr) as bar:
+            self.bar = bar
+            with self._process(OURS) as p:
+                self._kernels(p)
+                if "gradients" in self.args.only:
+                    self._gradients(p)
+            if "sanitizer" in self.args.only:
+                self._sanitizer()
+            with contextlib.ExitStack() as stack:
+                libraries = [OURS, CAPTURED, *self.torch]
+                self.processes = {x: stack.enter_context(self._process(x)) for x in libraries}
+                self._machine()
+                self._roofline()
+                for section in ("layers", "bandwidth", "steps"):
+                    if section in self.args.only:
+                        self._section(section)
+
+    def _process(self, library):
+        return Process(library, self.args.quick, self.args.threads, self.place)
+
+    def _print(self, text):
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _keep(self, **more):
+        """Write the report so far: what comes next may fail, and time on a GPU is dear."""
+        self.report |= more
+        if self.args.json:
+            Path(self.args.json).write_text(json.dumps(self.report, indent=1) + "\n", encoding="utf-8")
+
+    def _each(self, what, things):
+        """The things, one after another, on the progress bar."""
+        self.bar.reset(total=len(things))
+        for thing in things:
+            self.bar.set_description(f"{what} {thing if isinstance(thing, str) else thing.name}")
+            yield thing
+            self.bar.update()
+
+    def _kernels(self, process):
+        found = {}
+        for name in self._each("checking", process.ask("checks")):
+            try:
+                found[name] = process.ask("check", name)
+            except Failed as error:
+                raise WrongKernel(f"{name}: the check failed: {error.line}") from error
+            for what, error in found[name]:
+                if not error <= 1:  # NaN is wrong too
+                    raise WrongKernel(f"{name}: {what} is wrong: its largest error is {error:.3g} times the bound")
+        error, name, what = max((error, name, what) for name, of in found.items() for what, error in of)
+        count = sum(len(of) for of in found.values())
+        precisions = ", ".join(["fp64", *sorted(rounding.KNOWN)])
+        self._print(f"Kernels: {count} of {count} results right, in {precisions}")
+        self._print(f"  the largest error is {error:.2f} of its bound: {name}, {what}\n")
+        self._keep(checks=found)
+
+    def _gradients(self, process):
+        rows, wrong = process.ask("rows"), {}
+        labels = [row for _, row in rows]
+        for index, row in enumerate(self._each("differentiating", labels)):
+            try:
+                said = process.ask("gradient", index)
+            except Failed as error:
+                said = error.line
+                process.restart()
+            if said:
+                wrong[row] = said
+        ops = {op for op, _ in rows}
+        right = ops - {op for op, row in rows if row in wrong}
+        text = f"Gradients: {len(right)} of {len(ops)} ops right, in {len(rows)} rows, orders 1 and 2, float64"
+        self._print("\n".join([text, *(f"  {row}: {said}" for row, said in wrong.items()), ""]))
+        self.wrong |= bool(wrong)
+        self._keep(gradients={"rows": labels, "wrong": wrong})
+
+    def _sanitizer(self):
+        if not sanitizer.installed():
+            self._print("compute-sanitizer: not installed\n")
+            return
+        found = {}
+        for tool in self._each("compute-sanitizer", sanitizer.TOOLS):
+            found[tool], right = sanitizer.examine(tool, self.place)
+            self.wrong |= not right
+        self._print("".join(f"compute-sanitizer {tool}: {said}\n" for tool, said in found.items()))
+        self._keep(sanitizer=found)
+
+    def _machine(self):
+        """Name the machine and the libraries; one that does not even start is left out."""
+        described = []
+        for library, process in list(self.processes.items()):
+            try:
+                described.append(process.ask("describe"))
+            except Failed as error:
+                if library == OURS:
+                    raise
+                del self.processes[library]
+                self._print(f"{library}: failed: {error.line}")
+        machine = self.processes[OURS].ask("machine")
+        machine["versions"] = ", ".join([*dict.fromkeys(described), f"Python {platform.python_version()}"])
+        machine["date"] = datetime.date.today().isoformat()
+        self._print("{gpu}, {system}\n{versions}, {date}\n".format(**machine))
+        self._keep(machine=machine)
+
+    def _roofline(self):
+        results, all_failures = [], {}
+        for case in self._each("measuring", self.sizes.cases("roofline")):
+            libraries = [OURS, *(x for x in self.processes if case.kind == "matmul" and x == TORCH[0])]
+            figures, failures = self._race(case, libraries)
+            results.append((case, figures))
+            all_failures |= {f"{library}, {case.name}": line for library, line in failures.items()}
+        self.peak = roofline(results, self.sizes)
+        self._print(roofline_table(results, self.peak))
+        for who, line in all_failures.items():
+            self._print(f"  {who}: failed: {line}\n")
+        self._keep(roofline=self.peak)
+
+    def _section(self, section):
+        results, libraries = [], self._libraries(section)
+        for case in self._each("timing", self.sizes.cases(section)):
+            if case.precision in (None, *rounding.KNOWN):
+                results.append(judged(case, *self._race(case, libraries), self.peak, self.sizes))
+        self._print(table(section, results, libraries, self.sizes, judging=not self.args.quick))
+        self._keep(results=self.report["results"] + results)
+
+    def _libraries(self, section):
+        """All for steps; torch.compile adds nothing to a single kernel."""
+        return [x for x in self.processes if section == "steps" or x != "torch compiled"]
+
+    def _race(self, case, libraries):
+        """(figures, failures): a library that fails leaves the others their figures."""
+        failures, burst = {}, BURST / 100 if self.args.quick else BURST
+        figures = race([self.processes[x] for x in libraries], case, self.rounds, burst, failures, FIRST)
+        return figures, failures
