@@ -20,6 +20,7 @@ TINY = {
     "14_conditional": "--data glyphs --size 32 --batch 2 --width 2 --judged 20",
     "15_infogan": "--batch 2 --width 2", "16_semi_supervised": "--batch 10 --width 2", "17_collapse": "",
     "18_dcgan_features": "--batch 2 --width 2 --labels 100 --judged 20",
+    "19_cuda_graph": "--batch 2 --width 2 --images 10",
 }  # fmt: skip
 TUTORIALS = {"03_write_an_op", "04_write_a_kernel"}  # they choose the device themselves
 SLOW_IN_THE_EMULATOR = {"13_vanishing_gradients", "14_conditional", "16_semi_supervised", "18_dcgan_features"}
