@@ -22,9 +22,9 @@ from . import gpu, reference, shapes
 from .rounding import precision
 
 __all__ = [
-    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "precision",
-    "rmsprop", "sgd",
+    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "batch_norm_running", "conv2d",
+    "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul",
+    "precision", "rmsprop", "sgd",
 ]  # fmt: skip
 
 _FAST = (np.dtype(np.float32), np.dtype(np.float64))
@@ -143,6 +143,17 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None
         moments = backend.batch_norm_moments(x)
     run = backend.batch_norm_backward
     return run(gy, x, gamma, beta, eps=eps, slope=slope, moments=moments, needs_x=needs_x)
+
+
+def batch_norm_running(moments, mean, var, *, momentum, count):
+    """One step of the running mean and variance (C,), in place, to the moments (2, C) of a batch of `count` values.
+
+    The variance becomes the unbiased one: σ²·count/(count - 1).
+    """
+    for name, array in (("mean", mean), ("var", var)):
+        shapes.like("batch_norm_running", name, array.shape, "one of the moments", moments.shape[1:])
+    run = _backend("batch_norm_running", moments, mean, var).batch_norm_running
+    run(moments, mean, var, momentum=momentum, count=count)
 
 
 def _in_place(kernel, params, grads, *states):

@@ -99,6 +99,12 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
     return gx, g_gamma, g_beta
 
 
+def batch_norm_running(moments, mean, var, *, momentum, count):
+    """mean ← (1-m)·mean + m·μ,  var ← (1-m)·var + m·σ²·M/(M-1).  In place; M values per channel, count, made moments."""
+    mean[...] = (1 - momentum) * mean + momentum * moments[0]
+    var[...] = (1 - momentum) * var + momentum * (moments[1] * (count / (count - 1)))
+
+
 def sgd(params, grads, momentum, *, lr, momentum_rate):
     """b ← μb + g,  p ← p - lr · b.  In place, for each parameter."""
     for p, g, b in zip(params, grads, momentum):

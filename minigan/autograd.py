@@ -263,6 +263,8 @@ def as_tensor(x, like=None):
     xp = np if like is None else devices.array_module(like.data)
     if like is not None and devices.array_module(x) is not np and xp is np:
         xp = devices.array_module(x)
+    if like is not None and like.dtype.kind == "f" and type(x) in (int, float):
+        return Tensor(xp.asarray(x, like.dtype))  # one kernel on a GPU
     x = xp.asarray(x)
     if like is not None and x.dtype.kind in "fiu" and like.dtype.kind == "f":
         x = x.astype(like.dtype, copy=False)

@@ -200,6 +200,11 @@ def test_batch_norm_of_large_images(shape, offset, rng):
     on_cpu.test_batch_norm_of_large_images(shape, offset, rng)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_moments(dtype, rng):
+    on_cpu.test_running_moments(dtype, rng)
+
+
 def test_the_variance_does_not_cancel(rng):
     on_cpu.test_the_variance_does_not_cancel(rng)
 

@@ -267,6 +267,15 @@ def test_batch_norm_of_large_images(shape, offset, rng):
     check_batch_norm(x, gamma, beta, rng.normal(size=shape).astype(np.float32), 1e-5, 0.2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_moments(dtype, rng):
+    moments, mean, var = (rng.uniform(1, 2, s).astype(dtype) for s in ((2, 37), 37, 37))
+    wanted = 0.9 * wide(mean)[0] + 0.1 * moments[0], 0.9 * wide(var)[0] + 0.1 * moments[1] * (8 / 7)
+    cpu.batch_norm_running(moments, mean, var, momentum=0.1, count=8)
+    for got, want in zip((mean, var), wanted):
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
+
+
 def test_the_variance_does_not_cancel(rng):
     """A one-pass variance in float32 of numbers near 1000 is off by 10 %; this one by less than 0.1 %."""
     x = (1000 + rng.normal(size=(4, 16, 16, 8))).astype(np.float32)

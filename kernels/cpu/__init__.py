@@ -11,7 +11,7 @@
 Twins: ../reference.py, the same names. Read conv.py first.
 """
 
-from ..reference import sgd
+from ..reference import batch_norm_running, sgd  # some numbers a channel; one pass
 from .conv import conv2d, conv2d_weight, conv_transpose2d
 from .elementwise import add, leaky_relu, leaky_relu_backward, linear, linear_backward
 from .matmul import matmul
@@ -19,6 +19,7 @@ from .norm import batch_norm, batch_norm_backward, batch_norm_moments
 from .optim import adam, rmsprop
 
 __all__ = [
-    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "rmsprop", "sgd",
+    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "batch_norm_running", "conv2d",
+    "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul",
+    "rmsprop", "sgd",
 ]  # fmt: skip

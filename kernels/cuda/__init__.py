@@ -25,10 +25,11 @@ Twins: ../reference.py, the same names. Read gemm.cu first.
 from .conv import conv2d, conv2d_weight, conv_transpose2d
 from .elementwise import add, leaky_relu, leaky_relu_backward, linear, linear_backward
 from .matmul import matmul
-from .norm import batch_norm, batch_norm_backward, batch_norm_moments
+from .norm import batch_norm, batch_norm_backward, batch_norm_moments, batch_norm_running
 from .optim import adam, rmsprop, sgd
 
 __all__ = [
-    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "conv2d", "conv2d_weight",
-    "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul", "rmsprop", "sgd",
+    "adam", "add", "batch_norm", "batch_norm_backward", "batch_norm_moments", "batch_norm_running", "conv2d",
+    "conv2d_weight", "conv_transpose2d", "leaky_relu", "leaky_relu_backward", "linear", "linear_backward", "matmul",
+    "rmsprop", "sgd",
 ]  # fmt: skip

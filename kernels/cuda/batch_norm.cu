@@ -64,6 +64,15 @@ extern "C" __global__ void batch_norm_moments(const real* x, const real* parts, 
     y[channels + c] = variance > 0 ? variance : 0;
 }
 
+// mean, variance: the running ones, kept to (1 - momentum), moved by momentum; unbiased is M/(M-1).
+extern "C" __global__ void batch_norm_running(const real* moments, real* mean, real* variance, int channels, real keep,
+                                              real momentum, real unbiased) {
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    mean[c] = keep * mean[c] + momentum * moments[c];
+    variance[c] = keep * variance[c] + momentum * (moments[channels + c] * unbiased);
+}
+
 #define NORM const real *gamma, const real *beta, const real *moments, int rows, int channels, real eps, real slope
 
 extern "C" __global__ void RESIDENT(256) batch_norm(const real* x, real* y, NORM) {

@@ -95,13 +95,9 @@ class BatchNorm2d(Module):
             y = (x - self.running_mean) * scale + self.bias
             return y if slope == 1.0 else ops.leaky_relu(y, slope=slope)
         moments = kernels.batch_norm_moments(x.data)
-        count = x.size // x.shape[-1]
-        self._update(self.running_mean, moments[0])
-        self._update(self.running_var, moments[1] * (count / (count - 1)))
+        running = self.running_mean.data, self.running_var.data  # changed in place
+        kernels.batch_norm_running(moments, *running, momentum=self.momentum, count=x.size // x.shape[-1])
         return batch_norm_fused(x, self.weight, self.bias, eps=self.eps, slope=slope, moments=moments)
-
-    def _update(self, running, batch):
-        running.data[...] = (1 - self.momentum) * running.data + self.momentum * batch  # in place: a graph replays it
 
     def describe(self):
         return f"{self.weight.shape[0]}, eps={self.eps}, momentum={self.momentum}"
