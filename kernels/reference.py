@@ -100,7 +100,7 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
 
 
 def batch_norm_running(moments, mean, var, *, momentum, count):
-    """mean ← (1-m)·mean + m·μ,  var ← (1-m)·var + m·σ²·M/(M-1).  In place; M values per channel, count, made moments."""
+    """mean ← (1-m)·mean + m·μ,  var ← (1-m)·var + m·σ²·M/(M-1).  In place; M, count: how many values a channel had."""
     mean[...] = (1 - momentum) * mean + momentum * moments[0]
     var[...] = (1 - momentum) * var + momentum * (moments[1] * (count / (count - 1)))
 
