@@ -20,7 +20,7 @@ import minigan as mg
 from minigan import kernels
 from minigan.bench import checks
 from minigan.bench.gpu import checks as gpu_checks
-from minigan.bench.gpu import gradients
+from minigan.bench.gpu import gradients, sanitizer
 from minigan.bench.gpu import sizes as gpu_sizes
 from minigan.bench.gpu import table as gpu_table
 from minigan.bench.ours import Minigan
@@ -153,8 +153,9 @@ cupy.cuda.runtime.getDeviceProperties = lambda device: properties
 """
 SANITIZER = """\
 #!/bin/sh
-shift 2
-"$@" >&2 && echo "========= ERROR SUMMARY: FOUND errors"
+echo "========= ERROR SUMMARY: {found} errors"
+echo "wrong: conv2d"
+exit {status}
 """
 emulated = pytest.mark.skipif(not shutil.which("g++"), reason="the emulator needs a C++ compiler: apt install g++")
 
@@ -189,18 +190,23 @@ def test_a_rehearsal_of_the_gpu_goes_through_every_section(tmp_path):
 
 @emulated
 def test_on_cupy_arrays_the_captured_step_is_the_eager_one(tmp_path):
-    """CuPy's stand-in: the code for a GPU runs, the sanitizer is asked, and what it finds is told."""
+    """CuPy's stand-in: what a GPU would run, but for the GPU."""
+    done = on_gpu("--quick", "--only", "steps", folder=tmp_path, program=STAND_IN, MINIGAN_KERNELS="cpu")
+    assert done.returncode == 0, done.stderr
+    assert "Stand-in, sm_90, 4 SMs" in done.stdout and "CUDA runtime 13.0" in done.stdout
+    assert "failed:" not in done.stdout and "rehearsal" not in done.stdout
+
+
+@pytest.mark.parametrize("found, status, right", [("0", 0, True), ("3", 0, False), ("0", 1, False)])
+def test_the_sanitizers_words_are_told(found, status, right, tmp_path, monkeypatch):
     tool = tmp_path / "compute-sanitizer"
-    options = {"folder": tmp_path, "program": STAND_IN, "MINIGAN_KERNELS": "cpu"}
-    options["PATH"] = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    for found, status in (("0", 0), ("3", 1)):
-        tool.write_text(SANITIZER.replace("FOUND", found), encoding="utf-8")
-        tool.chmod(0o755)
-        done = on_gpu("--quick", "--only", "sanitizer,steps" if not status else "sanitizer", **options)
-        assert done.returncode == status, done.stderr
-        assert f"compute-sanitizer memcheck: ERROR SUMMARY: {found} errors" in done.stdout
-        assert "Stand-in, sm_90, 4 SMs" in done.stdout and "CUDA runtime 13.0" in done.stdout
-        assert "failed:" not in done.stdout and "rehearsal" not in done.stdout
+    tool.write_text(SANITIZER.format(found=found, status=status), encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert sanitizer.installed()
+    said, fine = sanitizer.examine("memcheck", "cuda")
+    assert said.startswith(f"ERROR SUMMARY: {found} errors") and fine is right
+    assert ("wrong: conv2d" in said) == bool(status)
 
 
 def _without_sanitizer():
@@ -353,3 +359,32 @@ def test_calls_that_fit_the_cache_take_copies_in_turn():
     for _ in range(4):
         function()
     assert seen == [0, 1, 2, 0]
+
+
+def _spoiled(kernel):
+    """The kernel, wrong by a thousandth, in what it returns or in what it changes."""
+    right = getattr(kernels, kernel)
+
+    def run(*arrays, **options):
+        found = right(*arrays, **options)
+        if isinstance(found, tuple):
+            return tuple(1.001 * y for y in found)
+        if found is not None:
+            return 1.001 * found
+        changed = arrays[1] if kernel == "batch_norm_running" else arrays[0][0]
+        changed *= 1.001
+
+    return run
+
+
+@pytest.mark.parametrize("kernel", sorted(set(kernels.__all__) - {"precision"}))
+def test_every_kernel_has_a_check_on_the_gpu(kernel, monkeypatch):
+    """Here the device is the CPU, whose float32 has all its bits."""
+    monkeypatch.setattr(kernels, "_choice", "reference")
+    monkeypatch.setattr(Host, "processors", 4, raising=False)
+    every = gpu_checks.every_check(gpu_sizes.QUICK, Host())
+    section = next(s for s in ("batch_norm", "linear", "add", "leaky", kernel) if kernel.startswith(s))
+    name = next(x for x in every if x.startswith("elementwise 255" if section in ("add", "leaky") else section))
+    assert all(error <= 1 for _, error in every[name]())
+    monkeypatch.setattr(kernels, kernel, _spoiled(kernel))
+    assert any(not error <= 1 for _, error in every[name]())

@@ -134,11 +134,22 @@ def batch_norm(place, norm):
         exact = reference.batch_norm_moments(rows)
         fourth = ((rows - exact[0]) ** 4).mean(0)  # of the terms of a variance
         scale = np.sqrt(np.stack([(rows**2).mean(0), fourth])) + np.abs(exact)
-        moments = place.host(kernels.batch_norm_moments(place.put(x)))
-        pairs = [("moments", ratio(moments, exact, len(rows), scale, r))]
+        moments = kernels.batch_norm_moments(place.put(x))
+        pairs = [("moments", ratio(place.host(moments), exact, len(rows), scale, r))]
+        pairs += [_running(place, moments, len(rows), r)]
         pairs += checks.batch_norm(library, norm, r) + checks.batch_norm_backward(library, norm, r)
         found += [(f"{r.name} {what}", error) for what, error in pairs]
     return found
+
+
+def _running(place, moments, count, r):
+    """One step of the running moments, from 0 and 1."""
+    exact, options = place.host(moments).astype(np.float64), {"momentum": 0.1, "count": count}
+    start = np.stack([np.zeros(exact.shape[1]), np.ones(exact.shape[1])])
+    fast = [place.put(a.astype(r.dtype)) for a in start]
+    kernels.batch_norm_running(moments, *fast, **options)
+    reference.batch_norm_running(exact, *start, **options)
+    return "running", max(ratio(place.host(f), e, 1, abs(e) + 1, r) for f, e in zip(fast, start))
 
 
 def elementwise(place, length):
