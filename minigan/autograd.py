@@ -257,14 +257,14 @@ Tensor.backward = backward
 
 
 def as_tensor(x, like=None):
-    """x if it is a tensor, else a constant; a Python number takes the dtype and device of the tensor `like`."""
+    """x if it is a tensor, else a constant; a number takes the dtype and device of the tensor `like`."""
     if isinstance(x, Tensor):
         return x
     xp = np if like is None else devices.array_module(like.data)
-    if like is not None and devices.array_module(x) is not np and xp is np:
-        xp = devices.array_module(x)
     if like is not None and like.dtype.kind == "f" and type(x) in (int, float):
         return Tensor(xp.asarray(x, like.dtype))  # one kernel on a GPU
+    if getattr(x, "ndim", 0):
+        xp = devices.array_module(x)  # an array stays where it is: the op says that devices are mixed
     x = xp.asarray(x)
     if like is not None and x.dtype.kind in "fiu" and like.dtype.kind == "f":
         x = x.astype(like.dtype, copy=False)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import stand_in_cupy
 
+import minigan as mg
 from minigan import kernels
 from minigan.kernels import reference, rounding
 from minigan.kernels.cuda import compile as cuda_compile
@@ -114,6 +115,36 @@ def test_the_kernels_alone_take_cupy_arrays(cuda, rng):
     np.testing.assert_allclose(g.get(), wanted, atol=0.2)
     with pytest.raises(TypeError, match=r"conv2d: arrays on one device, please; move with cupy.asarray\(x\)"):
         kernels.conv2d(there[0], w)
+
+
+@pytest.mark.gpu
+def test_tensors_and_modules_move_and_stay(cuda):
+    x = mg.tensor([[1.0, -2.0]], device="cuda", requires_grad=True)
+    assert x.device == "cuda" and isinstance(x.data, cuda.ndarray) and x.to("cuda") is x
+    assert (x.to("cpu").data == [[1, -2]]).all() and "cuda" in repr(x) and float(x.sum()) == -1
+    layer = mg.nn.Linear(2, 3)
+    before = layer.weight.numpy()
+    assert layer.to("cuda").weight.device == "cuda" and (layer.weight.numpy() == before).all()
+    y = layer(x)
+    (gx,) = mg.grad(y.sum(), [x])
+    assert y.device == gx.device == "cuda"
+    np.testing.assert_allclose(gx.numpy(), before.sum(1)[None], atol=2e-3)  # TF32
+    assert layer.to("cpu").weight.device == "cpu"
+
+
+@pytest.mark.gpu
+def test_devices_do_not_mix(cuda):
+    here, there = mg.tensor(np.ones(3)), mg.tensor(np.ones(3), device="cuda")
+    places = r"inputs are on different devices \(a on {}, b on {}\); move one with \.to\('cuda'\) or \.to\('cpu'\)"
+    with pytest.raises(ValueError, match="multiply: " + places.format("cpu", "cuda")):
+        here * there
+    with pytest.raises(ValueError, match="maximum: " + places.format("cuda", "cpu")):
+        mg.ops.maximum(there, here)
+    with pytest.raises(ValueError, match=r"join: inputs are on different devices"):
+        mg.ops.concatenate([here, there])
+    with pytest.raises(ValueError, match="multiply: " + places.format("cuda", "cpu")):
+        there * np.ones(3)  # nor is an array of the host copied silently
+    assert (2 * there).device == "cuda"
 
 
 def test_precision_is_chosen_once_for_all_and_gives_back_what_held(monkeypatch):
