@@ -75,14 +75,14 @@ ROWS = (
     Row("wgan-div", EVIDENCE, "11_wgan_div.py", (), 5, 30, ("*.png",)),
     Row("f-gan", EVIDENCE, "12_f_gan.py", (), 5, 30, ("*.png",)),
     Row("vanishing-gradients", EVIDENCE, "13_vanishing_gradients.py", (), 1, 300, ("*.png",)),
-    Row("dcgan-glyphs", IMAGES, "02_dcgan.py", (), 1, 330),
+    Row("dcgan-glyphs", IMAGES, "02_dcgan.py", (), 3, 330),
     Row("dcgan-fashion", IMAGES, "02_dcgan.py", ("--data", "fashion-mnist", "--size", "28", "--steps", "4700",
-                                                 "--width", "32"), 1, 300),
-    Row("dcgan-features", IMAGES, "18_dcgan_features.py", (), 1, 240),
-    Row("conditional", IMAGES, "14_conditional.py", (), 1, 300),
-    Row("infogan-glyphs", IMAGES, "15_infogan.py", (), 1, 300, notes=(LUCK,)),
-    Row("infogan-fashion", IMAGES, "15_infogan.py", ("--data", "fashion-mnist"), 1, 300),
-    Row("semi-supervised", IMAGES, "16_semi_supervised.py", (), 1, 300),
+                                                 "--width", "32"), 3, 300),
+    Row("dcgan-features", IMAGES, "18_dcgan_features.py", (), 3, 240),
+    Row("conditional", IMAGES, "14_conditional.py", (), 3, 300),
+    Row("infogan-glyphs", IMAGES, "15_infogan.py", (), 5, 300, notes=(LUCK,)),
+    Row("infogan-fashion", IMAGES, "15_infogan.py", ("--data", "fashion-mnist"), 3, 300),
+    Row("semi-supervised", IMAGES, "16_semi_supervised.py", (), 3, 300),
 )  # fmt: skip
 
 
