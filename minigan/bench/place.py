@@ -70,6 +70,10 @@ class Device:
     def synchronize():
         pass
 
+    @staticmethod
+    def release():
+        """Give memory that is no longer used back, for the other processes."""
+
     def seconds(self, function, reps):
         """[the mean seconds of `reps` calls]"""
         self.synchronize()
@@ -137,6 +141,9 @@ class Cuda(Device):
 
     def synchronize(self):
         self.cupy.cuda.Device().synchronize()
+
+    def release(self):
+        self.cupy.get_default_memory_pool().free_all_blocks()
 
     @staticmethod
     def capture(step):

@@ -95,7 +95,7 @@ def race(processes, case, rounds, burst=BURST, failures=None, first=1):
     """{library: the median of each round, in the case's unit}, every process warmed up first.
 
     first      calls until all is built and compiled; a captured or compiled step takes several
-    failures   a dict that takes {library: its error in one line}; such a library is left out, its process a new one.
+    failures   a dict that takes {library: its Failed}; such a library is left out, its process a new one.
                None: the first failure ends the race
     """
     lost = {} if failures is None else failures
@@ -124,7 +124,7 @@ def _tolerant(process, failures):
     except Failed as error:
         if failures is None:
             raise
-        failures.setdefault(process.library, error.line)
+        failures.setdefault(process.library, error)
         process.restart()
 
 

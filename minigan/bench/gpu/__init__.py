@@ -4,6 +4,7 @@
     checks.py      every kernel in every precision against kernels/reference.py
     gradients.py   the derivatives of every op, on the device
     sanitizer.py   the kernels once more, under NVIDIA's compute-sanitizer
+    proofs.py      these three, and what to say of them
     ours.py, pytorch.py    the cases that a CPU has not: captured and compiled steps
     worker.py      a process with one library on the device
     table.py       the figures, as shares of what the device can do

@@ -38,6 +38,10 @@ class TorchDevice(Device):
         if self.on_gpu:
             torch.cuda.synchronize()
 
+    def release(self):
+        if self.on_gpu:
+            torch.cuda.empty_cache()
+
     def capture(self, step, networks=()):
         """The function that replays one step as a CUDA graph."""
         if not self.on_gpu:

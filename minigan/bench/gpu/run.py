@@ -2,12 +2,12 @@
 
 The order is that of the reasons: a wrong kernel has no time, and a time says little without the roofline.
 
-    exit status 0    all checks are right
+    exit status 0    all is right
                 1    a kernel is wrong, and nothing was timed; or an op's derivative is, or compute-sanitizer found
                      something, and the times stand
                 2    there is no GPU
 
-Stands on worker.py, sanitizer.py, table.py and ../race.py.
+Stands on worker.py, proofs.py, table.py and ../race.py.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from minigan.kernels.gpu import DeviceError
 
 from ..place import PLACES
 from ..race import BURST, Failed, Process, race
-from . import sanitizer
+from . import proofs
 from .sizes import FULL, QUICK
 from .table import judged, roofline, roofline_table, table
 from .worker import CAPTURED, OURS, TORCH
@@ -36,7 +36,7 @@ REHEARSAL = "A rehearsal in the emulator: it shows that everything runs, and no 
 
 
 class WrongKernel(Exception):
-    """A check failed; the message says which, and by how much."""
+    """Checks failed; the message says which, and by how much."""
 
 
 def main(args):
@@ -78,12 +78,7 @@ class GpuBench:
     def run(self):
         with tqdm(unit="step", leave=False, disable=None, file=sys.stderr) as bar:
             self.bar = bar
-            with self._process(OURS) as p:
-                self._kernels(p)
-                if "gradients" in self.args.only:
-                    self._gradients(p)
-            if "sanitizer" in self.args.only:
-                self._sanitizer()
+            self._prove()
             with contextlib.ExitStack() as stack:
                 libraries = [OURS, CAPTURED, *self.torch]
                 self.processes = {x: stack.enter_context(self._process(x)) for x in libraries}
@@ -92,6 +87,25 @@ class GpuBench:
                 for section in ("layers", "bandwidth", "steps"):
                     if section in self.args.only:
                         self._section(section)
+
+    def _prove(self):
+        """All proofs, for they explain one another; WrongKernel at the end if kernels are."""
+        with self._process(OURS) as p:
+            lines, checks, right = proofs.kernels(p, self._each)
+            self._keep(checks=checks)
+            if right:
+                self._print("\n".join([*lines, ""]))
+            if "gradients" in self.args.only:
+                self._proof("gradients", *proofs.gradients(p, self._each))
+        if "sanitizer" in self.args.only:
+            self._proof("sanitizer", *proofs.sanitized(self.place, self._each))
+        if not right:
+            raise WrongKernel("\n".join(lines))
+
+    def _proof(self, name, lines, report, right):
+        self._print("\n".join([*lines, ""]))
+        self._keep(**{name: report})
+        self.wrong |= not right
 
     def _process(self, library):
         return Process(library, self.args.quick, self.args.threads, self.place)
@@ -114,52 +128,6 @@ class GpuBench:
             yield thing
             self.bar.update()
 
-    def _kernels(self, process):
-        found = {}
-        for name in self._each("checking", process.ask("checks")):
-            try:
-                found[name] = process.ask("check", name)
-            except Failed as error:
-                raise WrongKernel(f"{name}: the check failed: {error.line}") from error
-            for what, error in found[name]:
-                if not error <= 1:  # NaN is wrong too
-                    raise WrongKernel(f"{name}: {what} is wrong: its largest error is {error:.3g} times the bound")
-        error, name, what = max((error, name, what) for name, of in found.items() for what, error in of)
-        count = sum(len(of) for of in found.values())
-        precisions = ", ".join(["fp64", *sorted(rounding.KNOWN)])
-        self._print(f"Kernels: {count} of {count} results right, in {precisions}")
-        self._print(f"  the largest error is {error:.2f} of its bound: {name}, {what}\n")
-        self._keep(checks=found)
-
-    def _gradients(self, process):
-        rows, wrong = process.ask("rows"), {}
-        labels = [row for _, row in rows]
-        for index, row in enumerate(self._each("differentiating", labels)):
-            try:
-                said = process.ask("gradient", index)
-            except Failed as error:
-                said = error.line
-                process.restart()
-            if said:
-                wrong[row] = said
-        ops = {op for op, _ in rows}
-        right = ops - {op for op, row in rows if row in wrong}
-        text = f"Gradients: {len(right)} of {len(ops)} ops right, in {len(rows)} rows, orders 1 and 2, float64"
-        self._print("\n".join([text, *(f"  {row}: {said}" for row, said in wrong.items()), ""]))
-        self.wrong |= bool(wrong)
-        self._keep(gradients={"rows": labels, "wrong": wrong})
-
-    def _sanitizer(self):
-        if not sanitizer.installed():
-            self._print("compute-sanitizer: not installed\n")
-            return
-        found = {}
-        for tool in self._each("compute-sanitizer", sanitizer.TOOLS):
-            found[tool], right = sanitizer.examine(tool, self.place)
-            self.wrong |= not right
-        self._print("".join(f"compute-sanitizer {tool}: {said}\n" for tool, said in found.items()))
-        self._keep(sanitizer=found)
-
     def _machine(self):
         """Name the machine and the libraries; one that does not even start is left out."""
         described = []
@@ -178,16 +146,16 @@ class GpuBench:
         self._keep(machine=machine)
 
     def _roofline(self):
-        results, all_failures = [], {}
+        results, lines = [], []
         for case in self._each("measuring", self.sizes.cases("roofline")):
             libraries = [OURS, *(x for x in self.processes if case.kind == "matmul" and x == TORCH[0])]
             figures, failures = self._race(case, libraries)
             results.append((case, figures))
-            all_failures |= {f"{library}, {case.name}": line for library, line in failures.items()}
+            lines += [f"  {library}, {case.name}: failed: {error.line}\n" for library, error in failures.items()]
         self.peak = roofline(results, self.sizes)
         self._print(roofline_table(results, self.peak))
-        for who, line in all_failures.items():
-            self._print(f"  {who}: failed: {line}\n")
+        for line in lines:
+            self._print(line)
         self._keep(roofline=self.peak)
 
     def _section(self, section):

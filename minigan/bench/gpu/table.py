@@ -58,9 +58,10 @@ def roofline(results, sizes):
 def judged(case, figures, failures, peak, sizes):
     """A case's result: {"section", "label", "figures", ...}; `peak` is what roofline() gave."""
     ours = CAPTURED if CAPTURED in figures else OURS
+    said = {library: [error.line, str(error)] for library, error in failures.items()}
     result = {
         "section": case.section, "kind": case.kind, "label": case.label, "unit": case.unit, "figures": figures,
-        "failures": failures, "rate": None, "share": None,
+        "failures": said, "rate": None, "share": None,
     }  # fmt: skip
     amount, limit = (moved(case, sizes), "copy") if case.section == "bandwidth" else (case.flops, case.precision)
     if amount and ours in figures:
@@ -117,7 +118,7 @@ def _absent(r, library):
 
 def _failures(results):
     """(library, its error) once for each different error, in the order in which they happened."""
-    return list(dict.fromkeys((library, line) for r in results for library, line in r["failures"].items()))
+    return list(dict.fromkeys((library, line) for r in results for library, (line, _) in r["failures"].items()))
 
 
 def _verdict(aim, judging):

@@ -53,6 +53,10 @@ class GpuWorker(Worker):
         function, calls = self.built[name]
         return [seconds / calls for seconds in self.library.place.seconds(function, int(reps))]
 
+    def forget(self):
+        super().forget()
+        self.library.place.release()
+
     def machine(self):
         return self.library.place.machine()
 
