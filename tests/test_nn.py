@@ -129,8 +129,19 @@ def test_sequential_wants_layers():
 
 
 def test_repr_shows_the_tree():
-    text = repr(net())
-    assert text.startswith("Sequential(") and "(1): BatchNorm2d(4, eps=1e-05, momentum=0.1)" in text
+    tree = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.BatchNorm2d(3), nn.Sequential(nn.Tanh())), nn.ReLU())
+    assert repr(tree).splitlines() == [
+        "Sequential(",
+        "  (0): Linear(2, 3)",
+        "  (1): Sequential(",
+        "    (0): BatchNorm2d(3, eps=1e-05, momentum=0.1)",
+        "    (1): Sequential(",
+        "      (0): Tanh()",
+        "    )",
+        "  )",
+        "  (2): ReLU(0.0)",
+        ")",
+    ]
 
 
 def test_the_same_generator_gives_the_same_weights():

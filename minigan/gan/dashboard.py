@@ -214,7 +214,8 @@ def _samples(axes, folder):
 def _headline(figure, folder, rows, episodes, notes):
     names = ", ".join(dict.fromkeys(name for _, name, *_ in episodes))
     state = f"{len(episodes)} alarm{'s' * (len(episodes) > 1)}: {names}" if episodes else "no alarms"
-    figure.suptitle(f"{folder.name}   ·   {rows[-1]['step']:,} steps   ·   {state}", fontsize=15, fontweight="bold",
+    name = folder.name if not folder.name.isdigit() else f"{folder.parent.name}, seed {folder.name}"  # reproduce's
+    figure.suptitle(f"{name}   ·   {rows[-1]['step']:,} steps   ·   {state}", fontsize=15, fontweight="bold",
                     color=RED if episodes else GREEN)  # fmt: skip
     figure.supxlabel("\n".join(notes), fontsize=9, color=RED if episodes else GREY, x=0.02, ha="left", wrap=False)
 

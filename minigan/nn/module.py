@@ -95,8 +95,9 @@ class Module:
             x.data[...] = devices.move(np.asarray(state[name], x.dtype), x.device)
 
     def __repr__(self):
-        inside = "".join(f"\n  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self._children())
-        return f"{type(self).__name__}({self.describe()}{inside}{chr(10) if inside else ''})"
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._children()]
+        inside = "".join(f"\n  {line}" for line in lines) + "\n" * bool(lines)
+        return f"{type(self).__name__}({self.describe()}{inside})"
 
     def describe(self):
         """What the constructor was given, for repr."""
