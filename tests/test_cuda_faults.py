@@ -4,8 +4,10 @@ Faults are planted by changing the text of the real kernels, as an author's slip
 a bound that is off by one. A test of kernels that passes with one of them in is worth nothing.
 """
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,33 +174,6 @@ def test_atomics_do_not_race(racing):
     assert y[0] == 120
 
 
-def test_no_kernel_of_this_project_races(monkeypatch, rng):
-    """Every launch once, small; `MINIGAN_EMULATOR_CHECK=races pytest tests/test_cuda_kernels.py` takes the long way."""
-    careful = backends.Emulated(seed=1, check="races")
-    careful.prepare(["float32"])
-    monkeypatch.setattr(backends, "emulated", careful)
-    options = {"stride": (2, 2), "padding": (1, 1)}
-    for channels, filters in ((8, 72), (3, 5)):
-        x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
-        for version in ("plain", "tiled", "tensor"):
-            g = cuda.conv2d(x, w, version=version, **options)
-            cuda.conv_transpose2d(g, w, size=(8, 6), version=version, **options)
-            cuda.conv2d_weight(x, g, kernel_size=(4, 4), version=version, **options)
-            cuda.matmul(w.reshape(-1, filters).T, x.reshape(-1, channels)[:16].repeat(channels, 0), version=version)
-    gamma, beta = random(rng, 2, 3)
-    moments = cuda.batch_norm_moments(x)
-    cuda.batch_norm(x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
-    cuda.batch_norm_backward(x, x, gamma, beta, eps=1e-5, slope=0.2, moments=moments)
-    a, b, c = random(rng, 70, 40), random(rng, 40, 33), random(rng, 33)
-    y = cuda.linear(a, b, c, slope=0.2)
-    cuda.linear_backward(y, y, a, b, slope=0.2, needs=(True, True))
-    cuda.add(a, a)
-    cuda.adam([a], [a + 1], [a * 0], [a * 0], lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=1)
-    cuda.rmsprop([a], [a + 1], [a * 0], lr=0.1, alpha=0.9, eps=1e-8)
-    cuda.sgd([a], [a + 1], [a * 0], lr=0.1, momentum_rate=0.9)
-    draws.normal(draws.generator(1, like=a), 1000)
-
-
 @pytest.mark.parametrize("mark", ["the desk is laid", "everybody has read it"])
 def test_a_missing_barrier_is_found_with_the_lines_that_race(mark):
     path = cuda_compile.sources()["gemm"]
@@ -214,37 +189,134 @@ def test_a_missing_barrier_is_found_with_the_lines_that_race(mark):
     assert f"tile.cuh:{write}" in str(error.value) or f"tile.cuh:{write + 1}" in str(error.value)
 
 
-# ----------------------------------------------------------------------------------------------------- bounds
+# ----------------------------------------------------------------------- every access of every kernel of the project
 
-OUTSIDE = """
-import numpy as np
-from minigan.kernels import cuda, emulator
-from minigan.kernels.cuda import backends, compile
-from minigan.kernels.emulator.source import assemble
-path, old, new = compile.sources()["elementwise"], "if (column >= columns) return;", "if (column > columns) return;"
-text = assemble(path)
-x, w, b = (np.ones(shape, np.float32) for shape in ((50, 30), (30, 40), (40,)))
-changed = {changed}
-if changed:
-    assert text.count(old) == 1
-    module = emulator.Module(path, compile.defines("float32"), text=text.replace(old, new))
-    backends.emulated._modules["elementwise", "float32"] = module
-y = cuda.linear(x, w, b, slope=1.0)
-assert (y == 31).all()
-print("done")
-"""
+GEOMETRY = {"stride": (2, 2), "padding": (1, 1)}
+
+
+class Careful(backends.Emulated):
+    """The emulator that checks every access, and knows which kernels it has run."""
+
+    def __init__(self, check):
+        super().__init__(seed=1, check=check)
+        self.launched = set()
+
+    def run(self, file, kernel, *args, **options):
+        self.launched.add((file, kernel))
+        super().run(file, kernel, *args, **options)
+
+
+def matrices(rng):
+    """Numbers that are copied one by one and in fours; large tiles, and small ones whose sums two blocks share."""
+    for processors, m, k, n in ((1, 67, 21, 71), (1, 68, 20, 72), (200, 5, 261, 9)):
+        backends.emulated.processors = processors
+        a, b = random(rng, m, k), random(rng, k, n)
+        for version in ("tf32", "bf16", "tiled", "plain"):
+            on_cuda.run("matmul", version, a, b)
+        on_cuda.run("matmul", "tf32", np.ascontiguousarray(a.T).T, b)
+        on_cuda.run("matmul", "tf32", a, np.ascontiguousarray(b.T).T)
+
+
+def triangle(rng):
+    """Every tile of every side."""
+    for processors, channels, filters in ((1, 3, 70), (1, 68, 8), (200, 20, 20)):
+        backends.emulated.processors = processors
+        x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
+        for version in ("tf32", "tiled", "plain"):
+            g = on_cuda.run("conv2d", version, x, w, **GEOMETRY)
+            on_cuda.run("conv_transpose2d", version, g, w, size=(8, 6), **GEOMETRY)
+            on_cuda.run("conv2d_weight", version, x, g, kernel_size=(4, 4), **GEOMETRY)
+
+
+def norms(rng):
+    x, gamma, beta = random(rng, 1, 8, 6, 3), random(rng, 3), random(rng, 3)
+    options = {"eps": 1e-5, "slope": 0.2, "moments": cuda.batch_norm_moments(x)}
+    cuda.batch_norm(x, gamma, beta, **options)
+    cuda.batch_norm_backward(x, x, gamma, beta, **options)
+    cuda.batch_norm_running(options["moments"], gamma, beta, momentum=0.1, count=48)
+
+
+def layers(rng):
+    x, w, b = random(rng, 70, 41), random(rng, 41, 33), random(rng, 33)
+    y = cuda.linear(x, w, b, slope=0.2)
+    cuda.linear_backward(y, y, x, w, slope=0.2, needs=(True, True))
+    cuda.leaky_relu(cuda.add(x, x), slope=0.2)
+
+
+def steps(rng):
+    p, g, m, v = ([abs(random(rng, 301))] for _ in range(4))
+    cuda.adam(p, g, m, v, lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=1)
+    cuda.rmsprop(p, g, v, lr=0.1, alpha=0.9, eps=1e-8)
+    cuda.sgd(p, g, m, lr=0.1, momentum_rate=0.9)
+
+
+def numbers(rng):
+    for draw in (draws.normal, draws.uniform, draws.bits):
+        draw(draws.generator(1, like=np.zeros(0)), 1003)
+
+
+def every_kernel(careful):
+    """Launch every kernel there is, on small arrays of their own.
+
+    The long way is all of test_cuda_kernels.py, under $MINIGAN_EMULATOR_CHECK=races or as the program of
+    `python -m minigan.kernels.emulator bounds -m pytest`.
+    """
+    careful.prepare(["float32"])
+    for launches in (matrices, triangle, norms, layers, steps, numbers):
+        launches(np.random.default_rng(1))
+    there = {(file, name) for (file, _), module in careful._modules.items() for name in module.kernels}
+    assert careful.launched == there, f"nothing here launches {sorted(there - careful.launched)}"
+
+
+def test_no_kernel_of_this_project_races(monkeypatch):
+    monkeypatch.setattr(backends, "emulated", Careful("races"))
+    every_kernel(backends.emulated)
+
+
+BEYOND = {  # what is wrong: (file, as it should be, as it is, who launches it, the file and the line that is reported)
+    "a column too many is read": (
+        "elementwise", "if (column >= columns)", "if (column > columns)", layers, "elementwise.cu", "real b = bias["
+    ),
+    "a column too many is written": (
+        "reduce", "|| column >= columns)", "|| column > columns)", layers, "reduce.cu", "y[blockIdx.y * columns + col"
+    ),
+    "a row too many is copied": (
+        "conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", triangle, "tensor_tile.cuh", "copy<4>(to"
+    ),
+    "a row too many of shared memory": (
+        "reduce", "for (int i = 1; i < 8;", "for (int i = 1; i <= 8;", layers, "reduce.cu", "for (int i = 1; i < 8;"
+    ),
+}  # fmt: skip
+
+
+def stay_within_bounds(fault):
+    """In a Python with the address sanitizer: every kernel, or those that have a fault."""
+    backends.emulated = Careful("bounds")
+    if fault is None:
+        return every_kernel(backends.emulated)
+    file, old, new, launches, *_ = BEYOND[fault]
+    text = assemble(cuda_compile.path(file))
+    assert text.count(old) == 1, f"{file}.cu has changed: {old!r}"
+    module = emulator.Module(
+        cuda_compile.path(file), cuda_compile.defines("float32"), text=text.replace(old, new), check="bounds"
+    )
+    backends.emulated.use(file, "float32", module)
+    launches(np.random.default_rng(1))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libasan is looked for on Linux")
-@pytest.mark.parametrize("changed", [False, True])
-def test_an_access_out_of_bounds_is_reported_with_its_line(changed):
-    command = [sys.executable, "-m", "minigan.kernels.emulator", "bounds", "-c", OUTSIDE.format(changed=changed)]
+@pytest.mark.parametrize("fault", [None, *BEYOND])
+def test_no_kernel_of_this_project_leaves_its_arrays(fault):
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_cuda_faults as faults; "
+    code += f"faults.stay_within_bounds({fault!r}); print('done')"
+    command = [sys.executable, "-m", "minigan.kernels.emulator", "bounds", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "no libasan" in done.stderr:
         pytest.skip("this compiler has no libasan")
-    source = (cuda_compile.FOLDER / "elementwise.cu").read_text(encoding="utf-8")
-    line = source[: source.index("real b = bias[column]")].count("\n") + 1
-    if changed:
-        assert "heap-buffer-overflow" in done.stderr and f"elementwise.cu:{line}" in done.stderr and done.returncode
-    else:
+    if fault is None:
         assert done.stdout == "done\n" and not done.returncode, done.stderr
+        return
+    *_, file, mark = BEYOND[fault]
+    source = (cuda_compile.FOLDER / file).read_text(encoding="utf-8")
+    where = f"{file}:{source[: source.index(mark)].count(chr(10)) + 1}"
+    assert done.returncode and re.search("heap-buffer-overflow|out of bounds", done.stderr) and where in done.stderr

@@ -1,6 +1,6 @@
-"""The emulator at work, and the way to a boundsr.
+"""The emulator at work, and the way to a Python with the sanitizers that check="bounds" needs.
 
-    python -m minigan.kernels.emulator                     a kernel, right and with three faults planted
+    python -m minigan.kernels.emulator                   a kernel, right and with three faults planted
     python -m minigan.kernels.emulator bounds FILE ...   run a Python program whose kernels check every access
 
 Stands on module.py.
@@ -71,7 +71,7 @@ def verdict(module):
 
 
 def bounds(arguments):
-    """Run Python with the address boundsr's library in it, as Module(..., bounds=True) needs."""
+    """Run Python with the address sanitizer's library in it, as Module(..., check="bounds") needs."""
     command = [compiler_or_error(), "-print-file-name=libasan.so"]
     library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     if not os.path.isabs(library):

@@ -22,7 +22,10 @@ from .source import for_cpu, keep_includes
 HEADERS = Path(__file__).parent
 CHECKS = {  # what a kernel's accesses are checked for, and the compiler's flags; the second ones are not the linker's
     None: ((), ()),
-    "bounds": (("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"), ()),
+    "bounds": (
+        ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"),
+        ("-O0",),  # no access is optimised away, and the compiler is done sooner
+    ),
     "races": ((), ("-fsanitize=thread", "-DEMULATOR_RACES")),
 }
 _FLAGS = ("-std=c++17", "-O1", "-g1", "-w", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing")
