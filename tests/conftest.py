@@ -16,6 +16,7 @@ import stand_in_cupy
 from hypothesis import HealthCheck, settings
 
 from minigan import device as devices
+from minigan.data import Glyphs
 from minigan.kernels.cuda import backends
 
 SLOW_FIRST_CALL = [HealthCheck.too_slow]  # the first call of a kernel compiles it
@@ -24,6 +25,19 @@ settings.register_profile("ci", max_examples=12, derandomize=True, deadline=None
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=SLOW_FIRST_CALL)
 settings.register_profile("thorough", max_examples=1000, deadline=None, suppress_health_check=SLOW_FIRST_CALL)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="module")
+def module_cache(tmp_path_factory):
+    """A cache folder for the tests of one file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def glyphs(module_cache):
+    return Glyphs(32)
 
 
 @pytest.fixture
@@ -53,6 +67,11 @@ def cuda(monkeypatch):
     backends._device.cache_clear()
     yield cupy
     backends._device.cache_clear()
+
+
+def seeded(seed=0):
+    """A generator of one's own."""
+    return np.random.default_rng(seed)
 
 
 def example(name):
