@@ -332,6 +332,8 @@ def test_shares_and_aims_of_a_gpu():
     times = {"minigan captured": [1e6 * bytes_moved / (0.9 * peak["copy"])]}
     (aim,) = gpu_table.judged(norm, times, {}, peak, sizes)["aims"]
     assert aim["value"] == pytest.approx(0.9) and aim["wanted"] == 0.85 and aim["passed"]
+    (aim,) = gpu_table.judged(sizes.cases("bandwidth")[3], times, {}, peak, sizes)["aims"]
+    assert aim["wanted"] is None and aim["passed"] is None  # too few bytes to be judged
 
     step = sizes.cases("steps")[0]
     times = {"minigan": [3.0], "minigan captured": [1.0], "torch NCHW": [4.0], "torch channels_last": [2.0]}

@@ -69,6 +69,8 @@ class GpuPytorch(Pytorch):
         self.captured, self.capture = mode == "CUDA graph", self.place.capture
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
+        if hasattr(torch.backends.cudnn, "fp32_precision"):
+            torch.backends.cudnn.fp32_precision = "tf32"  # which torch.compile's own convolutions ask
         torch.backends.cudnn.benchmark = True
         torch.empty(1, device=self.place.device)  # a PyTorch without CUDA says so here, once
 

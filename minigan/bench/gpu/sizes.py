@@ -13,6 +13,7 @@ PARTS = ("gradients", "sanitizer", "layers", "bandwidth", "steps")  # what --onl
 TIMED = ("roofline", "layers", "bandwidth", "steps")
 PRECISIONS = ("tf32", "bf16")  # of whole steps
 LARGE = 1e9  # floating-point operations from which a convolution is a large one
+BULK = 1 << 26  # bytes from which moving them takes long beside starting a kernel
 ODD = (  # shapes that no tile divides
     Layer(3, 7, 5, 6, stride=2, padding=1, window=3),
     Layer(2, 9, 3, 37, stride=3, padding=2, window=4),

@@ -12,7 +12,7 @@ import statistics
 
 from ..race import compare
 from ..table import aligned, figure
-from .sizes import LARGE, moved
+from .sizes import BULK, LARGE, moved
 from .worker import CAPTURED, EAGER, OURS
 
 AIMS = {  # (what, the most or least that is wanted); a convolution's is cuDNN's time by 90 % of its speed
@@ -32,7 +32,8 @@ NOTES = {
     "  kernels, or, where these failed, of the eager ones. Captured calls have no part of the host's in them.\n"
     "  Calls take copies of their inputs in turn, so that none is in the cache.",
     "bandwidth": "GB/s and the share of the copy's are of our captured kernels, or, where these failed, of the eager\n"
-    "  ones. What one kernel leaves in the cache for the next counts as moved, so that a share may exceed 100 %.",
+    "  ones. What one kernel leaves in the cache for the next counts as moved, so that a share may exceed 100 %.\n"
+    "  The aim is for cases that move 64 MiB or more, beside which starting a kernel takes no time.",
     "steps": "Ratios are of our captured step (where that failed, of the eager one), to the faster of PyTorch's eager\n"
     "  layouts and to its fastest.",
 }
@@ -71,7 +72,7 @@ def judged(case, figures, failures, peak, sizes):
     result["aims"] = {
         "steps": [_aim("eager", _ratio_to(figures, ours, EAGER)), _aim("best", to_best)],
         "layers": [_aim("conv" if case.flops >= LARGE else None, to_best)],
-        "bandwidth": [_aim("copy", result["share"])],
+        "bandwidth": [_aim("copy" if amount >= BULK else None, result["share"])],
     }[case.section]
     return result
 
