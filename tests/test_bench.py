@@ -234,6 +234,8 @@ def test_without_a_gpu_it_is_one_sentence(tmp_path):
     assert done.stderr.startswith("minigan.bench: --device cuda needs CuPy") and done.stderr.count("\n") == 1
     done = on_gpu()
     assert done.returncode == 2 and "in the emulator there is only a rehearsal; add --quick" in done.stderr
+    done = on_gpu("--quick", PATH=str(tmp_path), CXX="")
+    assert done.returncode == 2 and "needs a C++ compiler" in done.stderr and done.stderr.count("\n") == 1
     refused = on_gpu("--only", "ring")
     assert refused.returncode == 2 and "got 'ring'; know gradients, sanitizer" in refused.stderr
 

@@ -91,7 +91,9 @@ class Emulated(Device, Host):
 
     def __init__(self):
         from minigan.kernels.cuda.backends import emulated
+        from minigan.kernels.emulator.build import compiler_or_error
 
+        compiler_or_error()
         self.processors = emulated.processors
 
     @staticmethod

@@ -112,7 +112,8 @@ def race(processes, case, rounds, burst=BURST, failures=None, first=1):
                     figures[p.library].append(case.scale * statistics.median(seconds))
     for p in processes:
         if p.library not in lost:
-            p.ask("forget")
+            with _tolerant(p, failures):
+                p.ask("forget")
     return {library: of for library, of in figures.items() if library not in lost}
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from minigan.kernels import rounding
+from minigan.kernels.emulator import EmulatorError
 from minigan.kernels.gpu import DeviceError
 
 from ..place import PLACES
@@ -46,7 +47,7 @@ def main(args):
         if place == "emulated" and not args.quick:
             raise DeviceError("--device cuda: in the emulator there is only a rehearsal; add --quick.")
         PLACES[place]()
-    except DeviceError as error:
+    except (DeviceError, EmulatorError) as error:
         print(f"minigan.bench: {error}", file=sys.stderr)
         return 2
     bench = GpuBench(args, place)
