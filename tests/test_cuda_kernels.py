@@ -1,4 +1,4 @@
-"""The CUDA kernels, run on the CPU by the emulator, against their definition.
+"""The CUDA kernels against their definition: on NumPy arrays by the emulator, and on CuPy arrays (conftest.py: cuda).
 
 The checks are those of test_kernels.py, run on another backend and with the same bound, that of a float32 sum: the
 factors that tensor cores round are rounded here by NumPy, before the definition gets them.
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from test_kernels import pairs, wide, within
 
 from minigan import kernels
-from minigan.kernels import cuda, emulator, reference, rounding
+from minigan.kernels import cuda as on_arrays
+from minigan.kernels import emulator, reference, rounding
 from minigan.kernels.cuda import backends, random
 from minigan.kernels.cuda.product import Product, multiply
 from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases, layouts, norm_cases
@@ -43,15 +44,51 @@ dtypes = on_cpu.dtypes
 SIZES = {"max_kernel": 4, "max_outputs": 6, "max_channels": 36, "max_batch": 3}
 
 
+class Kernels:
+    """The kernels, of NumPy arrays in any case: in the emulator (xp: numpy), or there and back (xp: cupy)."""
+
+    xp = np
+
+    def __getattr__(self, name):
+        def run(*args, **options):
+            moved, options = self.there(args), {key: self.there(value) for key, value in options.items()}
+            y = self.here(getattr(on_arrays, name)(*moved, **options))
+            if name in ("sgd", "rmsprop", "adam", "batch_norm_running"):  # in place
+                for array, changed in zip(_flat(args), _flat(moved)):
+                    array[...] = self.here(changed)
+            return y
+
+        return run
+
+    def there(self, x):
+        if isinstance(x, list | tuple):
+            return type(x)(self.there(part) for part in x)
+        return self.xp.asarray(x) if isinstance(x, np.ndarray) else x
+
+    def here(self, x):
+        if isinstance(x, tuple):
+            return tuple(self.here(part) for part in x)
+        return x if self.xp is np or x is None else self.xp.asnumpy(x)
+
+
+def _flat(arrays):
+    for x in arrays:
+        yield from _flat(x) if isinstance(x, list | tuple) else [x]
+
+
+cuda = Kernels()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
     """All libraries, two compilers at a time."""
     backends.emulated.prepare()
 
 
-@pytest.fixture(autouse=True)
-def on_cuda(monkeypatch):
+@pytest.fixture(autouse=True, params=["emulator", pytest.param("cupy", marks=pytest.mark.gpu)])
+def on_cuda(request, monkeypatch):
     """test_kernels.py's checks, of these kernels; float32 with all its bits where nothing else is asked for."""
+    monkeypatch.setattr(cuda, "xp", np if request.param == "emulator" else request.getfixturevalue("cuda"))
     monkeypatch.setattr(rounding, "_chosen", "fp32")
     monkeypatch.setattr(on_cpu, "cpu", cuda)
     monkeypatch.setattr(backends.emulated, "seed", 0)
@@ -248,23 +285,23 @@ KNOWN = [  # counter, key, result: the known answers that Random123 publishes fo
 @pytest.mark.parametrize("counter, key, result", KNOWN)
 def test_philox_gives_the_known_answers(counter, key, result):
     state = np.array([*key, *counter], np.uint32).view(np.uint64)
-    assert random.bits(state, 4).tolist() == result
+    assert random.bits(cuda.there(state), 4).tolist() == result
 
 
 def test_random_numbers_do_not_depend_on_how_they_are_drawn():
-    state = random.generator(3, like=np.zeros(0))
-    whole = random.normal(state, (40, 100))
-    state = random.generator(3, like=np.zeros(0))
-    parts = [random.normal(state, (20, 100)) for _ in range(2)]
+    state = random.generator(3, like=cuda.there(np.zeros(0)))
+    whole = cuda.here(random.normal(state, (40, 100)))
+    state = random.generator(3, like=cuda.there(np.zeros(0)))
+    parts = [cuda.here(random.normal(state, (20, 100))) for _ in range(2)]
     assert (np.concatenate(parts) == whole).all()
-    assert not (random.normal(state, (20, 100)) == parts[1]).any()
+    assert not (cuda.here(random.normal(state, (20, 100))) == parts[1]).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_random_numbers_have_their_distribution(dtype):
     """Four moments within 5 standard errors, and no draw that Kolmogorov and Smirnov find odd at 1e-6."""
-    state, n = random.generator(11, like=np.zeros(0)), 40_001
-    u, z = random.uniform(state, n, dtype), random.normal(state, n, dtype)
+    state, n = random.generator(11, like=cuda.there(np.zeros(0))), 40_001
+    u, z = cuda.here(random.uniform(state, n, dtype)), cuda.here(random.normal(state, n, dtype))
     assert u.dtype == z.dtype == dtype and u.min() >= 0 and u.max() < 1
     assert np.abs(np.sort(u) - (np.arange(n) + 0.5) / n).max() < 2.7 / np.sqrt(n)
     for power, mean, deviation in ((1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)):
@@ -279,4 +316,4 @@ def test_an_array_beyond_what_an_int_counts_is_refused():
 
 
 def test_every_kernel_exists_here_too():
-    assert set(kernels.__all__) - {"precision"} <= set(dir(cuda))  # a precision is a setting
+    assert set(kernels.__all__) - {"precision"} <= set(dir(on_arrays))  # a precision is a setting
