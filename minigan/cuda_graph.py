@@ -20,7 +20,7 @@ A step of small kernels is as slow as Python launches them. The graph knows the 
 order: one launch runs them all. What it repeats are kernels at addresses, so that
 
     what a step changes must be changed in place (parameters, moments, running means, the generator's counter are)
-    numbers of Python's are what they were: a new learning rate wants reset()
+    what Python decides is decided: a new learning rate, batch size or precision wants reset()
     nothing in it may wait for a number (.item(), float(), `if x > 0`) or bring one from the host (NumPy arrays)
 
 Not yet measured on a GPU.  Stands on kernels/gpu.py. Read optim.py for a step counter on the device.
