@@ -279,6 +279,9 @@ class MemoryPool:
     def free_bytes(self):
         return CACHED
 
+    def free_all_blocks(self):
+        pass
+
 
 class using_allocator:
     def __init__(self, allocator):
@@ -344,10 +347,11 @@ def make():
     runtime = types.SimpleNamespace(
         driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000, CUDARuntimeError=CUDARuntimeError,
         memGetInfo=lambda: (FREE, 80 << 30),
+        getDeviceProperties=lambda device: {"name": b"Stand-in", "major": 9, "minor": 0, "multiProcessorCount": 4},
     )  # fmt: skip
     cuda = types.SimpleNamespace(
         runtime=runtime, is_available=lambda: True, Device=Device, Stream=Stream, Graph=Graph, MemoryPool=MemoryPool,
-        using_allocator=using_allocator, get_current_stream=Stream,
+        using_allocator=using_allocator, set_allocator=lambda allocator: None, get_current_stream=Stream,
     )  # fmt: skip
     cupy = types.ModuleType("cupy")
     for name in SAME:
@@ -356,7 +360,7 @@ def make():
     vars(cupy).update(
         __version__="14 (stand-in)", ndarray=ndarray, array=array, asarray=asarray, asnumpy=asnumpy, empty=empty,
         empty_like=empty_like, ascontiguousarray=ascontiguousarray, RawModule=RawModule, cuda=cuda,
-        get_default_memory_pool=MemoryPool,
+        get_default_memory_pool=MemoryPool, copyto=lambda y, x: change(np.copyto, y, x),
     )  # fmt: skip
     cupy.add.at = lambda y, index, x: change(np.add.at, y, _index(index), x)
     return cupy
