@@ -10,6 +10,7 @@ tensor cores; arrays stay float32 in memory, so that bf16 saves none. The CPU al
 Not yet measured on a GPU.  Stands on nothing. Read cuda/product.py next.
 """
 
+import contextlib
 import os
 
 KNOWN = ("tf32", "fp32", "bf16")
@@ -27,3 +28,15 @@ def precision(name=None):
     before = _chosen or ("fp32" if os.environ.get("MINIGAN_TF32") == "0" else "tf32")
     _chosen = name or _chosen
     return before
+
+
+@contextlib.contextmanager
+def using(name):
+    """Context in which products are formed in a precision; None: as they were."""
+    global _chosen
+    kept = _chosen
+    precision(name)
+    try:
+        yield
+    finally:
+        _chosen = kept  # None again, if nothing was chosen

@@ -155,5 +155,8 @@ def test_precision_is_chosen_once_for_all_and_gives_back_what_held(monkeypatch):
     assert kernels.precision("tf32") == "fp32" and choose(gpu, "f4") == "tensor"
     assert kernels.precision("bf16") == "tf32" and choose(gpu, "f4") == "tensor" and choose(gpu, "f8") == "tiled"
     assert kernels.precision() == "bf16"
+    with rounding.using("fp32"):
+        assert kernels.precision() == "fp32"
+    assert kernels.precision() == "bf16"
     with pytest.raises(ValueError, match="precision: got 'fp8'; know tf32, fp32, bf16"):
         kernels.precision("fp8")

@@ -103,9 +103,7 @@ def shuffled(data):
 
 def run(name, version, a, b, **options):
     """One kernel of the conv triangle, or matmul, in one of `versions`."""
-    with pytest.MonkeyPatch.context() as patch:
-        if version in ROUNDED:
-            patch.setattr(rounding, "_chosen", version)
+    with rounding.using(version if version in ROUNDED else None):
         return getattr(cuda, name)(a, b, version="tensor" if version in ROUNDED else version, **options)
 
 

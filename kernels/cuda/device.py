@@ -39,10 +39,14 @@ class Device:
         for i, arg in enumerate(args):
             if isinstance(arg, np.ndarray):
                 raise TypeError(f"{kernel}: argument {i} is a NumPy array, others are on the GPU; use cupy.asarray")
-        function = self.module(file, str(dtype)).get_function(kernel)
+        self.function(file, kernel, str(dtype), shared)(grid, block, tuple(args), shared_mem=shared)
+
+    @functools.cache  # noqa: B019  to look a kernel up costs more than to launch it
+    def function(self, file, kernel, dtype, shared):
+        function = self.module(file, dtype).get_function(kernel)
         if shared > function.max_dynamic_shared_size_bytes:
             function.max_dynamic_shared_size_bytes = shared  # beyond 48 KB a kernel must ask for it
-        function(grid, block, tuple(args), shared_mem=shared)
+        return function
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autograd import grad
-from ..kernels import precision, rounding
+from ..kernels import rounding
 from ..tensor import Tensor
 
 ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
@@ -41,11 +41,8 @@ def against_float64(subject, seed=0):
     gy = np.random.default_rng(seed).normal(size=subject(*subject.xs).shape)
     exact = _sweep(subject, gy, np.float64)
     for name in rounding.KNOWN:
-        before = precision(name)
-        try:
+        with rounding.using(name):
             rounded = _sweep(subject, gy, np.float32)
-        finally:
-            precision(before)
         for what, g, approximate in zip(names, exact, rounded):
             error = np.linalg.norm(approximate - g) / _scale(g, gy)
             yield Comparison(name, what, float(error), 4 * ROUNDOFF[name] ** 0.5)

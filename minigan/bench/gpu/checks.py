@@ -9,7 +9,6 @@ DCGAN's, odd ones, and ones that reach the largest tiles.
 Stands on ../checks.py, whose bounds these are. Read worker.py next.
 """
 
-import contextlib
 import functools
 import sys
 from types import SimpleNamespace
@@ -181,14 +180,9 @@ def _times(shape):
     return " x ".join(map(str, shape))
 
 
-@contextlib.contextmanager
 def _precision(r):
     """float64 has no choice."""
-    before = kernels.precision(None if r is DOUBLE else r.name)
-    try:
-        yield
-    finally:
-        kernels.precision(before)
+    return rounding.using(None if r is DOUBLE else r.name)
 
 
 def main(place):
