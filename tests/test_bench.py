@@ -29,7 +29,7 @@ from minigan.bench.race import OURS, Failed, Process, compare, race
 from minigan.bench.sizes import FULL, QUICK, SECTIONS, Case, layers
 from minigan.bench.table import aligned
 from minigan.bench.worker import Worker
-from minigan.kernels import cuda, reference, rounding
+from minigan.kernels import reference, rounding
 from minigan.kernels.cuda import backends
 from minigan.kernels.cuda import compile as cuda_compile
 from minigan.kernels.shapes import pair
@@ -250,21 +250,6 @@ def test_the_sanitizer_sees_every_kernel(monkeypatch, capsys):
     unused = {("random", "bits", "float64")}  # of 32-bit words, built with float32
     unused |= {(f, k, d) for f, k, d in there if d == "bfloat16" and "tensor" not in k}  # only tensor cores read bf16
     assert there - launched == unused
-
-
-@pytest.mark.parametrize("processors", [4, 132])
-def test_small_layers_reach_the_largest_tiles(processors, monkeypatch):
-    tiles = []
-    monkeypatch.setattr(backends.emulated, "processors", processors)
-    monkeypatch.setattr(backends.Emulated, "run", lambda self, file, kernel, *rest: tiles.append(kernel))
-    for kernel, case in gpu_sizes.large(processors).items():
-        if kernel == "matmul":
-            arrays, options = [np.zeros(case[:2], np.float32), np.zeros(case[1:], np.float32)], {}
-        else:
-            arrays, exact = checks.definition(kernel, case)
-            options = exact.options
-        getattr(cuda, kernel)(*arrays, version="tensor", **options)
-    assert len([tile for tile in tiles if tile.endswith("tensor_128x128")]) == 4
 
 
 def test_a_wrong_derivative_on_the_device_is_told(monkeypatch):

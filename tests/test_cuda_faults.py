@@ -207,14 +207,16 @@ class Careful(backends.Emulated):
 
 
 def matrices(rng):
-    """Numbers that are copied one by one and in fours; large tiles, and small ones whose sums two blocks share."""
+    """Numbers that are copied one by one and in fours, by every tile; sums that several blocks share."""
     for processors, m, k, n in ((1, 67, 21, 71), (1, 68, 20, 72), (200, 5, 261, 9)):
         backends.emulated.processors = processors
         a, b = random(rng, m, k), random(rng, k, n)
         for version in ("tf32", "bf16", "tiled", "plain"):
             on_cuda.run("matmul", version, a, b)
-        on_cuda.run("matmul", "tf32", np.ascontiguousarray(a.T).T, b)
-        on_cuda.run("matmul", "tf32", a, np.ascontiguousarray(b.T).T)
+        for tile in on_cuda.OF_MATMUL:
+            on_cuda.run("matmul", f"tf32 {tile}", a, b)
+            on_cuda.run("matmul", f"tf32 {tile}", np.asfortranarray(a), b)
+            on_cuda.run("matmul", f"tf32 {tile}", a, np.asfortranarray(b))
 
 
 def triangle(rng):
@@ -222,7 +224,7 @@ def triangle(rng):
     for processors, channels, filters in ((1, 3, 70), (1, 68, 8), (200, 20, 20)):
         backends.emulated.processors = processors
         x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
-        for version in ("tf32", "tiled", "plain"):
+        for version in (*(f"tf32 {tile}" for tile in on_cuda.TENSOR), "tiled", "plain"):
             g = on_cuda.run("conv2d", version, x, w, **GEOMETRY)
             on_cuda.run("conv_transpose2d", version, g, w, size=(8, 6), **GEOMETRY)
             on_cuda.run("conv2d_weight", version, x, g, kernel_size=(4, 4), **GEOMETRY)

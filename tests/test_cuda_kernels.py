@@ -17,7 +17,7 @@ from minigan import kernels
 from minigan.kernels import cuda as on_arrays
 from minigan.kernels import emulator, reference, rounding
 from minigan.kernels.cuda import backends, random
-from minigan.kernels.cuda.product import Product, multiply
+from minigan.kernels.cuda.product import TILES, Product, multiply, plan
 from minigan.testing.strategies import arrays, conv_cases, conv_transpose_cases, layouts, norm_cases
 
 NO_COMPILER = "the emulator needs a C++ compiler: apt install g++"
@@ -36,10 +36,19 @@ def bf16(x):
 
 
 ROUNDED = {"tf32": tf32, "bf16": bf16}  # both are the version "tensor", in a precision
-versions = st.sampled_from([
-    *[(version, np.float32) for version in ("plain", "tiled", *ROUNDED)] * 2,
-    ("plain", np.float64), ("tiled", np.float64),
-])  # fmt: skip
+TENSOR = [tile for tile in TILES if tile != "tiled"]
+
+
+@st.composite
+def versions(draw, tensor=(*TENSOR, "tensor")):
+    """(version, dtype): "plain", "tiled", or a precision and a version of its own, the tile's or the plan's."""
+    version = draw(st.sampled_from(["plain", "tiled", *ROUNDED]))
+    if version in ROUNDED:
+        return f"{version} {draw(st.sampled_from(tensor))}", np.float32
+    return version, draw(st.sampled_from([np.float32, np.float64]))
+
+
+OF_MATMUL = [tile for tile in TENSOR if tile != "tensor_128x16"] + ["tensor"]
 dtypes = on_cpu.dtypes
 SIZES = {"max_kernel": 4, "max_outputs": 6, "max_channels": 36, "max_batch": 3}
 
@@ -102,21 +111,22 @@ def shuffled(data):
 
 
 def run(name, version, a, b, **options):
-    """One kernel of the conv triangle, or matmul, in one of `versions`."""
-    with rounding.using(version if version in ROUNDED else None):
-        return getattr(cuda, name)(a, b, version="tensor" if version in ROUNDED else version, **options)
+    """One kernel of the conv triangle, or matmul, in one of `versions`; without a tile the plan has its way."""
+    precision, _, tile = version.partition(" ")
+    with rounding.using(precision if precision in ROUNDED else None):
+        return getattr(cuda, name)(a, b, version=tile or ("tensor" if precision in ROUNDED else version), **options)
 
 
 def sum_of_products(name, version, a, b, terms, **options):
     got, definition = run(name, version, a, b, **options), getattr(reference, name)
-    a, b = (ROUNDED.get(version, np.array)(np.ascontiguousarray(x)) for x in (a, b))
+    a, b = (ROUNDED.get(version.split()[0], np.array)(np.ascontiguousarray(x)) for x in (a, b))
     within(got, definition(*wide(a, b), **options), definition(*wide(abs(a), abs(b)), **options), terms)
 
 
 # ------------------------------------------------------------------------------------------ the conv triangle
 
 
-@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions, st.data())
+@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions(), st.data())
 def test_conv2d(case, version, data):
     shuffled(data)
     version, dtype = version
@@ -124,7 +134,7 @@ def test_conv2d(case, version, data):
     sum_of_products("conv2d", version, x, w, w[..., 0].size, **pairs(case.options))
 
 
-@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions, st.data())
+@given(st.one_of(conv_cases(), conv_cases(**SIZES)), versions(), st.data())
 def test_conv2d_weight(case, version, data):
     shuffled(data)
     version, dtype = version
@@ -137,7 +147,7 @@ def test_conv2d_weight(case, version, data):
 
 @given(
     st.one_of(conv_transpose_cases(), conv_transpose_cases(max_inputs=5, max_channels=36)),
-    versions,
+    versions(),
     st.data(),
 )
 def test_conv_transpose2d(case, version, data):
@@ -163,7 +173,7 @@ def test_the_layers_of_dcgan_on_tensor_cores(n, size, channels, filters, rng):
     w = rng.normal(size=(4, 4, channels, filters)).astype(np.float32)
     g = rng.normal(size=(n, size // 2, size // 2, filters)).astype(np.float32)
     options = {"stride": (2, 2), "padding": (1, 1)}
-    for seed, processors, version in ((0, 1, "tf32"), (1, 200, "tf32"), (2, 1, "bf16"), (3, 200, "bf16")):
+    for seed, (processors, version) in enumerate(((1, "tf32"), (200, "tf32"), (1, "bf16"), (200, "bf16"))):
         backends.emulated.seed, backends.emulated.processors = seed, processors
         sum_of_products("conv2d", version, x, w, 16 * channels, **options)
         sum_of_products("conv_transpose2d", version, g, w, 16 * filters, size=(size, size), **options)
@@ -192,7 +202,7 @@ def test_the_order_of_the_threads_changes_no_bit(rng):
 # ------------------------------------------------------------------------- matrix product, elementwise, linear
 
 
-@given(st.tuples(*[st.integers(1, 70)] * 3), st.sampled_from([(), (2,), (3, 1)]), versions, st.data())
+@given(st.tuples(*[st.integers(1, 70)] * 3), st.sampled_from([(), (2,), (3, 1)]), versions(OF_MATMUL), st.data())
 def test_matmul(sizes, batch, version, data):
     shuffled(data)
     (m, k, n), (version, dtype) = sizes, version
@@ -311,6 +321,34 @@ def test_an_array_beyond_what_an_int_counts_is_refused():
     a, b = np.broadcast_to(np.float32(1), (1 << 16, 1 << 16)), np.ones((1 << 16, 1), np.float32)
     with pytest.raises(ValueError, match=r"^gemm_nn: .* count to 2³¹, got an array of 4294967296 numbers$"):
         multiply(backends.emulated, "gemm", "gemm_nn", (a, b), (), a[:, :1], Product(1 << 16, 1, 1 << 16), "tensor")
+
+
+@pytest.mark.parametrize("rows, columns, depth, wanted", [
+    (131072, 128, 1024, ("tensor_256x128", 1)),  # large in every way
+    (8192, 3, 1024, ("tensor_128x16", 2)),  # 64 tiles for 132 multiprocessors
+    (2048, 512, 4096, ("tensor_256x128", 4)),  # 32 tiles for 132 multiprocessors
+    (128, 16896, 1024, ("tensor_128x128", 1)),  # half of the largest tile would be empty
+    (128, 1, 8192, ("tensor_64x64", 64)),
+])  # fmt: skip
+def test_the_plan(rows, columns, depth, wanted):
+    assert plan(Product(rows, columns, depth), "tensor", 132) == wanted
+
+
+@pytest.mark.parametrize("processors", [1, 4, 132])
+@pytest.mark.parametrize("depth", [1, 15, 100, 5000])
+def test_no_plan_leaves_a_block_without_work(depth, processors):
+    for rows in (1, 100, 4000):
+        for version in ("tiled", "tensor"):
+            name, parts = plan(Product(rows, 70, depth), version, processors)
+            assert name in TILES and 1 <= parts <= max(1, -(-depth // 16) // 8)
+
+
+def test_a_version_that_is_not_there_is_refused():
+    a = np.ones((4, 4), np.float32)
+    with pytest.raises(ValueError, match=r"version: got 'tensor_8x8'; know plain, tiled, tensor, tensor_256x128"):
+        cuda.matmul(a, a, version="tensor_8x8")
+    with pytest.raises(ValueError, match=r"version: there is no tensor_128x16 for this product"):
+        cuda.matmul(a, a, version="tensor_128x16")
 
 
 def test_every_kernel_exists_here_too():

@@ -7,7 +7,7 @@
 // 3. Loops      conv2d_plain: for m: for k: for q: y += A·B, a thread for each (m, k).
 // 4. Tiles      conv2d_tiled: a block owns 64 x 64 of y and shares what it reads (tile.cuh).
 //               conv2d_tensor_*: on tensor cores, with copies under way meanwhile (tensor_tile.cuh); the name says how
-//               much of y a block owns: 128 x 128 for large layers, 64 x 64 to have enough blocks, 128 x 16 for images.
+//               much of y a block owns: 256 x 128 for large layers, others to have enough blocks, 128 x 16 for images.
 //
 // Twin: ../reference.py:conv2d.  Stands on conv.cuh.  Read conv_transpose2d.cu next.
 #include "conv.cuh"
@@ -42,11 +42,12 @@ extern "C" __global__ void RESIDENT(256) conv2d_tiled(const real* x, const real*
 }
 
 #ifdef TENSOR_CORES
-#define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y,          \
-                                                                   SHAPE) {                                          \
-        tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN));                                          \
+#define TENSOR(name, BM, BN, WM, WN)                                        \
+    extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                 \
+        name(const real* x, const real* w, real* y, SHAPE) {                \
+        tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN)); \
     }
+TENSOR(conv2d_tensor_256x128, 256, 128, 64, 64)
 TENSOR(conv2d_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv2d_tensor_64x64, 64, 64, 32, 32)
 TENSOR(conv2d_tensor_128x16, 128, 16, 32, 16)

@@ -41,11 +41,12 @@ extern "C" __global__ void RESIDENT(256) conv2d_weight_tiled(const real* x, cons
 }
 
 #ifdef TENSOR_CORES
-#define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* g, real* y,          \
-                                                                   SHAPE) {                                          \
-        tensor_tile<BM, BN, WM, WN, false, false>(implicit(x, g, y, GIVEN));                                         \
+#define TENSOR(name, BM, BN, WM, WN)                                         \
+    extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                  \
+        name(const real* x, const real* g, real* y, SHAPE) {                 \
+        tensor_tile<BM, BN, WM, WN, false, false>(implicit(x, g, y, GIVEN)); \
     }
+TENSOR(conv2d_weight_tensor_256x128, 256, 128, 64, 64)
 TENSOR(conv2d_weight_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv2d_weight_tensor_64x64, 64, 64, 32, 32)
 TENSOR(conv2d_weight_tensor_128x16, 128, 16, 32, 16)

@@ -66,11 +66,12 @@ extern "C" __global__ void RESIDENT(256) conv_transpose2d_tiled(const real* x, c
 }
 
 #ifdef TENSOR_CORES
-#define TENSOR(name, BM, BN, WM, WN)                                                                                 \
-    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* x, const real* w, real* y,          \
-                                                                   SHAPE) {                                          \
-        tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN));                                           \
+#define TENSOR(name, BM, BN, WM, WN)                                       \
+    extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                \
+        name(const real* x, const real* w, real* y, SHAPE) {               \
+        tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN)); \
     }
+TENSOR(conv_transpose2d_tensor_256x128, 256, 128, 64, 64)
 TENSOR(conv_transpose2d_tensor_128x128, 128, 128, 64, 32)
 TENSOR(conv_transpose2d_tensor_64x64, 64, 64, 32, 32)
 TENSOR(conv_transpose2d_tensor_128x16, 128, 16, 32, 16)

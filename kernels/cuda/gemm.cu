@@ -41,11 +41,14 @@ extern "C" __global__ void RESIDENT(256) gemm_tiled(const real* a, const real* b
 }
 
 #ifdef TENSOR_CORES
-#define TENSOR(name, BM, BN, WM, WN, A_ALONG, B_ALONG)                                                               \
-    extern "C" __global__ void RESIDENT(BM / WM * BN / WN * 32) name(const real* a, const real* b, real* y,          \
-                                                                   SIZES) {                                          \
-        tensor_tile<BM, BN, WM, WN, A_ALONG, B_ALONG>(strided<A_ALONG, B_ALONG>(a, b, y, GIVEN));                    \
+#define TENSOR(name, BM, BN, WM, WN, A_ALONG, B_ALONG)                                            \
+    extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                                       \
+        name(const real* a, const real* b, real* y, SIZES) {                                      \
+        tensor_tile<BM, BN, WM, WN, A_ALONG, B_ALONG>(strided<A_ALONG, B_ALONG>(a, b, y, GIVEN)); \
     }
+TENSOR(gemm_nn_tensor_256x128, 256, 128, 64, 64, true, false)
+TENSOR(gemm_nt_tensor_256x128, 256, 128, 64, 64, true, true)
+TENSOR(gemm_tn_tensor_256x128, 256, 128, 64, 64, false, false)
 TENSOR(gemm_nn_tensor_128x128, 128, 128, 64, 32, true, false)
 TENSOR(gemm_nt_tensor_128x128, 128, 128, 64, 32, true, true)
 TENSOR(gemm_tn_tensor_128x128, 128, 128, 64, 32, false, false)

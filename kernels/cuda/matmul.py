@@ -26,7 +26,7 @@ def matmul(a, b, *, version=None):
         a, a_along = xp.ascontiguousarray(a), True
     (a_batch, a_row, a_column), (b_batch, b_row, b_column) = _steps(a), _steps(b)
     sizes = m, n, k, a_row, a_column, b_row, b_column, len(a), a_batch, b_batch
-    name = f"gemm_{LAYOUTS[a_along, b_along]}" if version == "tensor" else "gemm"
+    name = f"gemm_{LAYOUTS[a_along, b_along]}" if version.startswith("tensor") else "gemm"
     product = Product(m, n, k, len(a), (a_along, b_along), narrow=False)
     return multiply(backend, "gemm", name, (a, b), sizes, y, product, version)
 

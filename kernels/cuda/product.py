@@ -5,6 +5,7 @@ Every convolution is a product y (rows, columns) = Σ over `depth` (maps.cuh), a
 Stands on backends.py. Read conv.py next.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +14,26 @@ from ..rounding import precision
 from .backends import add_parts, blocks, int32
 
 VERSIONS = ("plain", "tiled", "tensor")
-TILES = {  # rows and columns of y that a block owns, threads
-    "tiled": (64, 64, 256),
-    "tensor_128x128": (128, 128, 256),
-    "tensor_64x64": (64, 64, 128),
-    "tensor_128x16": (128, 16, 128),
+
+
+class Tile(NamedTuple):
+    """Rows and columns of y that a block owns; its threads."""
+
+    rows: int
+    columns: int
+    threads: int
+
+
+TILES = {
+    "tiled": Tile(64, 64, 256),
+    "tensor_256x128": Tile(256, 128, 256),
+    "tensor_128x128": Tile(128, 128, 256),
+    "tensor_64x64": Tile(64, 64, 128),
+    "tensor_128x16": Tile(128, 16, 128),
 }
 STAGES, DEPTH = 3, 16  # as in tensor_tile.cuh
-WAVES = 2  # blocks for each multiprocessor, before sums are worth sharing
-SHARE = 8  # steps that a block does at least
+SHARE, MOST = 8, 64  # steps that a block does at least; blocks that share a sum at most
+PER_NUMBER = 110  # products formed in the time of reading a number from the second-level cache: about Hopper's, TF32
 
 
 class Product(NamedTuple):
@@ -40,15 +52,15 @@ class Product(NamedTuple):
 
 
 def choose(backend, dtype, version=None):
-    """The version that runs: the one asked for; else tensor cores, for float32 where the device has them.
+    """The version that runs: the one asked for, a tile perhaps; else tensor cores, for float32 where there are some.
 
     ../rounding.py says whether their inputs may be rounded.
     """
     if version is None:
         wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and precision() != "fp32"
         return "tensor" if wanted else "tiled"
-    if version not in VERSIONS:
-        raise ValueError(f"version: got {version!r}; know {', '.join(VERSIONS)}")
+    if version not in (*VERSIONS, *TILES):
+        raise ValueError(f"version: got {version!r}; know {', '.join(dict.fromkeys((*VERSIONS, *TILES)))}")
     return version
 
 
@@ -59,32 +71,42 @@ def multiply(backend, file, name, arrays, numbers, y, product, version):
     if version == "plain":
         backend.run(file, f"{name}_plain", (blocks(y.size, 256),), (256,), [*arrays, y, *numbers], y.dtype)
         return y
-    tile = "tiled" if version == "tiled" else _tile(backend, product)
-    rows, columns, threads = TILES[tile]
-    grid = blocks(product.rows, rows), blocks(product.columns, columns)
-    parts = _parts(backend, grid[0] * grid[1] * product.count, product.depth)
-    shared = 0 if version == "tiled" else stages(rows, columns, product.along)
+    chosen, parts = plan(product, version, backend.processors)
+    tile = TILES[chosen]
+    shared = 0 if chosen == "tiled" else stages(tile.rows, tile.columns, product.along)
     work = y if parts == 1 else backend.empty((parts, *y.shape), y.dtype)
-    build = "bfloat16" if version == "tensor" and precision() == "bf16" else y.dtype
-    grid = *grid, product.count * parts
-    backend.run(file, f"{name}_{tile}", grid, (threads,), [*arrays, work, *numbers], build, shared)
+    build = "bfloat16" if chosen != "tiled" and precision() == "bf16" else y.dtype
+    grid = blocks(product.rows, tile.rows), blocks(product.columns, tile.columns), product.count * parts
+    backend.run(file, f"{name}_{chosen}", grid, (tile.threads,), [*arrays, work, *numbers], build, shared)
     if parts > 1:
         add_parts(backend, work, y)
     return y
 
 
-def _tile(backend, product):
-    """Large tiles read memory least; small ones where large ones would leave multiprocessors idle."""
-    if product.narrow and product.columns <= 16:
-        return "tensor_128x16"
-    large = blocks(product.rows, 128) * blocks(product.columns, 128) * product.count
-    return "tensor_128x128" if large >= backend.processors and product.columns > 64 else "tensor_64x64"
+@functools.lru_cache(maxsize=1024)
+def plan(product, version, processors):
+    """(the name of a tile, how many blocks share one sum): what takes the busiest multiprocessor the least time.
+
+    A large tile reads less for each sum, but there are few of them, and multiprocessors without one are idle; blocks
+    that share a sum are many again, but write it more than once. A function of shapes and device alone, so that a run
+    can be repeated to the last bit. The model is arithmetic on paper: not yet measured on a GPU.
+    """
+    names = [name for name in TILES if version in (name, name.split("_")[0])]
+    names = [name for name in names if product.narrow or name != "tensor_128x16"]
+    if not names:
+        raise ValueError(f"version: there is no {version} for this product")
+    steps = blocks(product.depth, DEPTH)
+    choices = [(name, parts) for name in names for parts in range(1, max(1, min(MOST, steps // SHARE)) + 1)]
+    return min(choices, key=lambda choice: _time(product, TILES[choice[0]], choice[1], steps, processors))
 
 
-def _parts(backend, tiles, depth):
-    """How many blocks share one sum, so that all multiprocessors have work: a function of shapes and device alone."""
-    wanted = blocks(WAVES * backend.processors, tiles)
-    return max(1, min(wanted, depth // (DEPTH * SHARE), 64))
+def _time(product, tile, parts, steps, processors):
+    """Of the busiest multiprocessor; the unit is the time of reading or writing one number."""
+    tiles = blocks(product.rows, tile.rows) * blocks(product.columns, tile.columns) * product.count
+    rows, columns = min(tile.rows, product.rows), min(tile.columns, product.columns)
+    step = DEPTH * max(rows + columns, tile.rows * tile.columns / PER_NUMBER)
+    added = (parts + 1) * product.rows * product.columns * product.count / processors if parts > 1 else 0
+    return blocks(tiles * parts, processors) * (step * blocks(steps, parts) + rows * columns) + added
 
 
 def stages(rows, columns, along):

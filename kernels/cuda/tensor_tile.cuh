@@ -22,6 +22,11 @@
 #if !DOUBLE && (defined(MINIGAN_EMULATOR) || __CUDA_ARCH__ >= 800)
 #define TENSOR_CORES 1
 
+// The threads of a tile's block, and how many blocks shall fit on a multiprocessor: one, where a warp holds 64 x 64 sums
+// and a thread 128 of them; else 512 threads' worth.
+#define TENSOR_BLOCK(BM, BN, WM, WN) \
+    __launch_bounds__(BM / WM * BN / WN * 32, WM * WN > 2048 ? 1 : 512 / (BM / WM * BN / WN * 32))
+
 constexpr int STAGES = 3, DEPTH = 16;
 constexpr int TAKES = BF16 ? 16 : 8;  // numbers of k that one instruction takes
 

@@ -2,7 +2,7 @@
 
 Products (the conv triangle, matrix product, linear) run in float64 and in float32 by every precision that
 kernels/rounding.py knows; what multiplies nothing large (norms, elementwise, optimisers) in both dtypes. The shapes are
-DCGAN's, odd ones, and ones that reach the largest tiles.
+DCGAN's, odd ones, and one for every tile.
 
     python -m minigan.bench.gpu.checks cuda       small shapes only, and random numbers: what sanitizer.py looks at
 
@@ -18,15 +18,17 @@ import numpy as np
 from minigan import kernels
 from minigan.kernels import cuda, reference, rounding
 from minigan.kernels.cuda import random
+from minigan.kernels.cuda.product import TILES
 from minigan.testing.precisions import ROUNDOFF
 
 from .. import checks, ours
 from ..bounds import SINGLE, Bilinear, Rounding, ratio
 from ..place import PLACES
 from ..sizes import SLOPE, TRIANGLE, layers, norms
-from .sizes import LENGTHS, ODD, ODD_NORMS, PRODUCTS, QUICK, large
+from .sizes import LENGTHS, ODD, ODD_NORMS, PRODUCTS, QUICK, WIDE
 
 DOUBLE = Rounding("fp64", np.float64)
+VERSIONS = ("plain", *TILES)
 
 
 def roundings():
@@ -36,15 +38,15 @@ def roundings():
 
 def every_check(sizes, place):
     """{name: function that gives pairs (what, error in units of its bound)}"""
-    reach, found = large(place.processors), {}
+    found = {}
     for kernel in TRIANGLE:
-        for layer in dict.fromkeys([*layers(sizes), *ODD, reach[kernel]]):
+        for layer in dict.fromkeys([*layers(sizes), *ODD]):
             label = f"{kernel} {layer.n} x {layer.image}, {layer.map}, window {layer.window}"
             found[label] = functools.partial(triangle, place, kernel, layer)
-        found[f"{kernel} plain"] = functools.partial(plain, place, kernel, ODD[0])
-    for shape in (*PRODUCTS, *sizes.products, reach["matmul"]):
+        found[f"{kernel}, every tile"] = functools.partial(every_tile, place, kernel, WIDE)
+    for shape in (*PRODUCTS, *sizes.products):
         found[f"matmul {_times(shape)}"] = functools.partial(matmul, place, *shape)
-    found["matmul plain"] = functools.partial(plain_matmul, place, *PRODUCTS[1])
+    found["matmul, every tile"] = functools.partial(every_tile_of_matmul, place, *PRODUCTS[-1])
     for shape in (*PRODUCTS, *sizes.products[:1]):
         found[f"linear {_times(shape)}"] = functools.partial(linear, place, *shape)
     for norm in (*norms(sizes), *ODD_NORMS):
@@ -64,17 +66,21 @@ def triangle(place, kernel, layer):
     return _products(place, lambda a, b: getattr(kernels, kernel)(a, b, **options), exact, *operands)
 
 
-def plain(place, kernel, layer):
-    """The version that only moves the definition over, which nothing chooses by itself."""
-    return _plain(place, kernel, *checks.definition(kernel, layer))
+def every_tile(place, kernel, layer):
+    """The versions that this device or these shapes would not choose by themselves."""
+    return _versions(place, kernel, *checks.definition(kernel, layer), VERSIONS)
 
 
-def _plain(place, kernel, operands, exact):
+def _versions(place, kernel, operands, exact, versions):
     found = []
-    for r in (DOUBLE, SINGLE):
-        arrays = [place.put(a.astype(r.dtype)) for a in operands]
-        y = getattr(cuda, kernel)(*arrays, version="plain", **exact.options)
-        found.append((r.name, exact.error(place.host(y), r)))
+    for version in versions:
+        for r in roundings() if version.startswith("tensor") else (DOUBLE, SINGLE):
+            if version.startswith("tensor") and r.factors == 0:
+                continue  # tensor cores round
+            with _precision(r):
+                arrays = [place.put(a.astype(r.dtype)) for a in operands]
+                y = getattr(cuda, kernel)(*arrays, version=version, **exact.options)
+            found.append((f"{r.name} {version}", exact.error(place.host(y), r)))
     return found
 
 
@@ -89,9 +95,13 @@ def matmul(place, rows, depth, columns):
     return found
 
 
-def plain_matmul(place, rows, depth, columns):
+def every_tile_of_matmul(place, rows, depth, columns):
+    """... in each of the ways in which factors can lie."""
     a, b = _normal((rows, depth), (depth, columns))
-    return _plain(place, "matmul", (a, b), Bilinear("matmul", a, b, 1, depth))
+    exact, found = Bilinear("matmul", a, b, 1, depth), []
+    for x, y in ((a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b))):
+        found += _versions(place, "matmul", (x, y), exact, [v for v in VERSIONS if v != "tensor_128x16"])
+    return found
 
 
 def _products(place, run, exact, *operands):

@@ -22,7 +22,8 @@ ODD = (  # shapes that no tile divides
     Layer(5, 1, 17, 9, stride=1, padding=0, window=1),
 )
 ODD_NORMS = (Norm(1, 3, 1), Norm(3, 5, 33), Norm(257, 1, 70))
-PRODUCTS = ((1, 1, 1), (5, 37, 3), (129, 65, 131), (64, 100, 132))  # rows, depth, columns
+WIDE = Layer(2, 13, 5, 133, stride=1, padding=1, window=3)  # a product past the edges of the largest tile
+PRODUCTS = ((1, 1, 1), (5, 37, 3), (129, 65, 131), (260, 36, 132))  # rows, depth, columns
 LENGTHS = (1, 255, 1025)  # of elementwise kernels' arrays
 
 
@@ -71,17 +72,6 @@ QUICK = GpuSizes(
     batch=2, width=8, latent=5, images=((16, 3),), products=(), elements=5000, calls=2, flush=1 << 14, copy=1 << 14,
     square=64,
 )  # fmt: skip
-
-
-def large(processors):
-    """Layers and a product with few numbers that still give every processor a tile of the largest size."""
-    columns, across = 128, math.ceil(processors / 4)
-    return {
-        "conv2d": Layer(math.ceil(128 * processors / 64), 16, 1, columns),
-        "conv_transpose2d": Layer(math.ceil(128 * across / 64), 16, 72, 1),
-        "conv2d_weight": Layer(1, 4, 32, 128 * across),
-        "matmul": (512, 20, 128 * across),
-    }
 
 
 def _roofline(sizes):
