@@ -103,6 +103,24 @@ def test_the_layers_of_dcgan(n, size, channels, filters, rng):
     sum_of_products("conv2d_weight", x, g, g[..., 0].size, kernel_size=(4, 4), **options)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("inputs, window, stride, padding", [
+    (16, 4, 2, 1), (48, 3, 1, 1), (32, 5, 3, 2), (64, 2, 3, 0), (16, 1, 1, 0), (24, 4, 2, 1),
+])  # fmt: skip
+def test_transposed_convolutions_to_few_channels(channels, inputs, window, stride, padding, dtype, rng):
+    """Up to four channels, and inputs that fill whole registers: dot tiles, with pixels left over at the end."""
+    x = rng.normal(size=(2, 5, 7, inputs)).astype(dtype)
+    w = rng.normal(size=(window, window, channels, inputs)).astype(dtype)
+    options = {"stride": (stride, stride), "padding": (padding, padding), "output_padding": (stride - 1, 0)}
+    *_, size = kernels.shapes.conv_transpose2d(x.shape, w.shape, **options)
+    options = {"stride": (stride, stride), "padding": (padding, padding), "size": size}
+    got = sum_of_products("conv_transpose2d", x, w, window * window * inputs, **options)
+    x[1, 2, 3, 5] = np.nan
+    spread, wanted = (library.conv_transpose2d(x, w, **options) for library in (cpu, reference))
+    assert (np.isnan(spread) == np.isnan(wanted)).all() and (spread[0] == got[0]).all()
+
+
 def test_the_first_layer_of_a_dcgan_generator(rng):
     """One pixel of noise to 4 x 4: a transposed convolution that is a matrix product."""
     z = rng.normal(size=(9, 1, 1, 100)).astype(np.float32)

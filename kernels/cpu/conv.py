@@ -9,6 +9,7 @@
 
 conv_transpose2d is s·s dense convolutions, one for each phase (h mod s, v mod s) of the output: pixels of one phase see
 the same taps of w. Each writes straight to its own pixels; nothing is scattered, nothing multiplied by inserted zeros.
+To the few channels of an image it goes by gemm.dots, whose lanes are inputs and not channels.
 
 conv2d_weight sums outer products over pixels (gemm.outer): y[q,k] = Σ_m A[m,q] · g[m,k].
 
@@ -20,9 +21,11 @@ import functools
 import numpy as np
 
 from . import memory
-from .gemm import Job, columns, packed_panels, run_gather, run_outer
+from .gemm import Job, packed_panels, run_dots, run_gather, run_outer
 from .images import dense, surrounded
 from .matmul import matmul
+from .simd import lanes
+from .tile import DOT_OUTPUTS
 
 
 def conv2d(x, w, *, stride, padding):
@@ -73,16 +76,13 @@ def conv_transpose2d(x, w, *, stride, padding, size):
     (sh, sw), (ph, pw) = stride, padding
     down = _phases(kh, sh, ph, size[0])
     across = _phases(kw, sw, pw, size[1])
-    fold = size[1] % sw == 0 and sw * channels <= columns(x.itemsize) and len(across) == sw > 1
-    if fold:
-        across = (_folded(across),)
+    lane = lanes(x.itemsize)
+    few = channels <= DOT_OUTPUTS and inputs % lane == 0
     x, image, row = surrounded(x, *_reach(down, h), *_reach(across, v))
     w = np.ascontiguousarray(w)
     y = memory.empty((n, *size, channels), x.dtype)
-    if len(down) < min(sh, size[0]) or (not fold and len(across) < min(sw, size[1])):
+    if len(down) < min(sh, size[0]) or len(across) < min(sw, size[1]):
         y[...] = 0  # a kernel smaller than its stride leaves pixels that nothing reaches
-    outputs = sw * channels if fold else channels
-    panels = _folded_panels(w, down, across[0][3]) if fold else _panels(w, down, across)
     steps = (image, row, inputs), (size[0] * size[1] * channels, sh * size[1] * channels, sw * channels)
     jobs, first_row = [], 0
     for h0, rows, top, row_taps in down:
@@ -90,11 +90,25 @@ def conv_transpose2d(x, w, *, stride, padding, size):
             start = memory.address(x) + x.itemsize * (top * row + left * inputs)
             target = memory.address(y) + y.itemsize * (h0 * size[1] + v0) * channels
             runs, length = len(row_taps), len(column_taps) * inputs
-            jobs.append(Job(start, target, first_row, (n, rows, cols), *steps, runs, row, length, outputs))
+            jobs.append(Job(start, target, first_row, (n, rows, cols), *steps, runs, row, length, channels))
             first_row += runs * length
-    if jobs:
-        run_gather(panels, *jobs)
+    if jobs and few:
+        jobs = [job._replace(first_row=job.first_row * channels // lane) for job in jobs]  # in registers
+        run_dots(_registers(w, down, across, lane), jobs)
+    elif jobs:
+        run_gather(_panels(w, down, across), *jobs)
     return y
+
+
+def _registers(w, down, across, lane):
+    """The weights of all phases as dot tiles want them: for a tap and a register's inputs, a register per channel."""
+    _, _, channels, inputs = w.shape
+    parts = [
+        w[np.ix_(row_taps, column_taps)].reshape(-1, channels, inputs // lane, lane).swapaxes(1, 2).reshape(-1, lane)
+        for _, _, _, row_taps in down
+        for _, _, _, column_taps in across
+    ]
+    return np.concatenate(parts)
 
 
 def _panels(w, down, across):
@@ -132,33 +146,3 @@ def _reach(phases, size):
     before = max((-start for _, _, start, _ in phases), default=0)
     after = max((count - 1 + start + len(taps) - size for _, count, start, taps in phases), default=0)
     return max(0, before), max(0, after)
-
-
-@functools.cache
-def _folded(phases):
-    """All phases of an axis as one, for few channels: (phase, channel) become the columns of one wider window.
-
-    Its taps are a tuple for each input of the window: the tap of each phase there, or None.
-    """
-    start = min(first for _, _, first, _ in phases)
-    stop = max(first + len(taps) for _, _, first, taps in phases)
-    taps = tuple(
-        tuple(taps_[i - first] if 0 <= i - first < len(taps_) else None for _, _, first, taps_ in phases)
-        for i in range(start, stop)
-    )
-    return 0, phases[0][1], start, taps
-
-
-def _folded_panels(w, down, column_taps):
-    """The weights of all phases down an axis, those across folded: rows (r, input, k), columns (phase, c)."""
-    _, _, channels, inputs = w.shape
-    stride = len(column_taps[0])
-    rows = [r for _, _, _, row_taps in down for r in row_taps]
-    b = np.zeros((len(rows), len(column_taps), inputs, stride, channels), w.dtype)
-    for i, r in enumerate(rows):
-        for j, of_phases in enumerate(column_taps):
-            for phase, t in enumerate(of_phases):
-                if t is not None:
-                    b[i, j, :, phase] = w[r, t].T
-    outputs = stride * channels
-    return packed_panels(b, [0], b.size // outputs, outputs, outputs, 1)

@@ -3,6 +3,7 @@
     pack     B[k, j], wherever its numbers lie  →  panels of COLUMNS columns, each one contiguous
     gather   y = A · B     A's rows are windows of images: computed addresses, never a matrix in memory (implicit GEMM)
     outer    y = Aᵀ · G    a sum over pixels: A's columns are taps of the window, G the incoming gradient
+    dots     gather, where B has few columns
 
 Work is cut into tasks for the threads; every number of y is summed by one task in one fixed order, so that the result
 does not depend on how many threads there are. All arguments are addresses (bytes), strides and counts (numbers).
@@ -22,6 +23,11 @@ from .tile import (
     OUTER_ROWS,
     ROWS,
     copy_vector,
+    dot_rows,
+    dot_tile_1,
+    dot_tile_2,
+    dot_tile_3,
+    dot_tile_4,
     enter,
     entry,
     gather_narrow_tile,
@@ -151,6 +157,37 @@ def gather(zero, table, task):
     return 0
 
 
+@Kernel
+def dots(zero, table, task):
+    """y[n,i,j, :outputs] of gather, for 1 ... DOT_OUTPUTS outputs and runs of whole registers; b as in dot_tile.
+
+    The table holds several such jobs, each cut into chunks. All jobs of a chunk come one after another: what they read
+    of a is still in the cache.
+    """
+    chunks, jobs, entries = unpack(table, 3)
+    chunk = task // jobs
+    table += 8 * (3 + task % jobs * entries)
+    a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
+    runs, pitch, steps, outputs, together, work, work_bytes = unpack(table + 96, 7)
+    total = images * height * width
+    tiles = (total + together - 1) // together
+    first, last = tiles * chunk // chunks * together, tiles * (chunk + 1) // chunks * together
+    rows = work + task * work_bytes
+    places = rows + 8 * (last - first)
+    list_pixels(rows, first, last - first, total, height, width, a_image, a_row, a_pixel)
+    list_pixels(places, first, last - first, total, height, width, y_image, y_row, y_pixel)
+    for m in range(0, 8 * (last - first), 8 * together):
+        if outputs == 1:
+            dot_tile_1(zero, a, rows + m, runs, pitch, steps, b, y, places + m)
+        elif outputs == 2:
+            dot_tile_2(zero, a, rows + m, runs, pitch, steps, b, y, places + m)
+        elif outputs == 3:
+            dot_tile_3(zero, a, rows + m, runs, pitch, steps, b, y, places + m)
+        else:
+            dot_tile_4(zero, a, rows + m, runs, pitch, steps, b, y, places + m)
+    return 0
+
+
 @register_jitable
 def pack_pixels(zero, g, pixels, count, here, packed, wide, lane, size):
     """packed[m, j] = g[pixels[m] + j] for j < here, 0 up to wide."""
@@ -262,6 +299,24 @@ def run_gather(panels, *jobs):
         b = memory.address(panels) + size * wide * job.first_row
         numbers.append((b, job, size * panels.shape[1] * wide, 0, 0, 0))
     _launch(dtype, wide, total, chunks, groups, numbers)
+
+
+def run_dots(b, jobs):
+    """`dots` of jobs whose b lie in one array (rows, lanes), one after another; Job.first_row counts its rows."""
+    size, lane, workers = b.itemsize, b.shape[1], threads()
+    together = dot_rows(size, jobs[0].outputs)
+    total = max(job.pixels[0] * job.pixels[1] * job.pixels[2] for job in jobs)
+    chunks = 1 if b.size * total < SMALL * ROWS else -(-total // CHUNK)
+    chunks += -chunks % workers * (chunks > 1)
+    work_bytes = _whole_lines(16 * together * (-(-total // together) // chunks + 1))
+    work = memory.empty((chunks * len(jobs) * work_bytes,), np.uint8)
+    numbers = [chunks, len(jobs), 19]
+    for job in jobs:
+        numbers += (
+            job.a, memory.address(b) + size * lane * job.first_row, job.y, *job.pixels, *job.a_strides, *job.y_strides,
+            job.runs, job.pitch, job.length // lane, job.outputs, together, memory.address(work), work_bytes,
+        )  # fmt: skip
+    dots(b.dtype, chunks * len(jobs), *numbers)
 
 
 def run_product(a, b, y):

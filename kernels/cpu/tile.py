@@ -1,11 +1,14 @@
 """The register tile: the one inner loop that convolutions and matrix products run in.
 
-Two forms, each a block of ROWS x COLUMNS sums kept in vector registers, COLUMNS = VECTORS registers wide:
+Two forms, each a block of ROWS x COLUMNS sums kept in vector registers, COLUMNS = VECTORS registers wide; and a third
+for products of few columns, which would leave most lanes of such a register idle:
 
     gather_tile   y[i, j] = Σ_r Σ_q a[row_i + r·pitch + q] · b[r·length + q, j]
                   rows of a are windows of an image: `runs` stretches of `length` numbers, `pitch` apart
     outer_tile    y[i, j] (+)= Σ_p a[pixel_p + tap_i] · b[p, j]
                   a sum over pixels of outer products: taps of the window times incoming gradients
+    dot_tile      gather_tile's sums, with neighbours q in the lanes: each lane sums its share, and the lanes are added
+                  up at the end
 
 In each step one register-wide row of b is loaded, each a[...] is spread over a register, and ROWS x VECTORS fused
 multiply-adds follow: LLVM vector code written by hand through Numba's @intrinsic, because a compiler given plain loops
@@ -102,6 +105,23 @@ class _Emit:
             out += [self.multiply_add(a, row[j], sums[i * self.vectors + j]) for j in range(self.vectors)]
         return out
 
+    def totals(self, sums):
+        """The sums over all lanes of `width` vectors, each a number.
+
+        Halving: two vectors become one that holds half-sums of both, side by side, until a lane is left for each.
+        """
+        groups, size = [[k] for k in range(self.width)], self.width
+        while len(sums) > 1:
+            size //= 2
+            low = [g * 2 * size + k for g in range(len(groups[0])) for k in range(size)]
+            low = [k + n for g in range(0, len(low), size) for n in (0, self.width) for k in low[g : g + size]]
+            half, masks = len(sums) // 2, (low, [k + size for k in low])
+            halves = [[_shuffled(self.builder, u, v, m) for m in masks] for u, v in zip(sums, sums[half:])]
+            sums = [self.builder.fadd(u, v) for u, v in halves]
+            groups = [[k for pair in zip(u, v) for k in pair] for u, v in zip(groups, groups[half:])]
+        places = {k: lane for lane, k in enumerate(groups[0])}
+        return [self.builder.extract_element(sums[0], ir.IntType(32)(places[k])) for k in range(self.width)]
+
     def write(self, sums, addresses):
         """The tile's rows, each to its address."""
         step = self.itemsize * self.width
@@ -187,6 +207,65 @@ def outer_tile(typing, zero, a, pixels, count, taps, b, y, places, more):
         return context.get_dummy_value()
 
     return types.void(zero, *[types.intp] * 8), generate
+
+
+DOT_OUTPUTS = 4  # the most columns that a dot tile has
+
+
+def dot_rows(itemsize, outputs):
+    """Windows of a dot tile: as many sums as a register has lanes, and 8 at least, to hide a multiply-add's latency."""
+    return max(1, max(lanes(itemsize), 8) // outputs)
+
+
+def _dot_tile(outputs):
+    """The dot tile with so many columns."""
+
+    @intrinsic
+    def tile(typing, zero, a, rows, runs, pitch, steps, b, y, places):
+        """y[places[i] + j] = Σ_r Σ_q a[rows[i] + r·pitch + q] · b[r, q, j] for dot_rows windows i, j < outputs.
+
+        zero           a number of the dtype
+        a, b, y        addresses of numbers;  rows, places: addresses of integers
+        steps          registers' worth of q in each run
+        b              for each run and step a register for every j
+        """
+
+        def generate(context, builder, signature, arguments):
+            emit = _Emit(context, builder, signature.args[0], vectors=outputs)
+            _, a, rows, runs, pitch, steps, b, y, places = arguments
+            count, one = dot_rows(emit.itemsize, outputs), I64(emit.itemsize * emit.width)
+            starts = [emit.at(a, emit.integer(rows, I64(i))) for i in range(count)]
+            pitch_bytes, row_bytes = builder.mul(pitch, I64(emit.itemsize)), I64(emit.itemsize * emit.width * outputs)
+
+            def run(r, carried):
+                shift = builder.mul(r, pitch_bytes)
+                windows = [builder.add(start, shift) for start in starts]
+
+                def step(q, carried):
+                    b, *sums = carried
+                    offset, columns, out = builder.mul(q, one), emit.row(b), []
+                    for i, window in enumerate(windows):
+                        some = emit.load(builder.add(window, offset), emit.vector)
+                        out += [emit.multiply_add(some, columns[j], sums[i * outputs + j]) for j in range(outputs)]
+                    return [builder.add(b, row_bytes), *out]
+
+                return emit.loop(steps, carried, step)
+
+            _, *sums = emit.loop(runs, [b] + [emit.zero] * (count * outputs), run)
+            sums += [emit.zero] * (-len(sums) % emit.width)
+            totals = [n for k in range(0, len(sums), emit.width) for n in emit.totals(sums[k : k + emit.width])]
+            for i in range(count):
+                target = emit.at(y, emit.integer(places, I64(i)))
+                for j in range(outputs):
+                    emit.store(totals[i * outputs + j], builder.add(target, I64(emit.itemsize * j)))
+            return context.get_dummy_value()
+
+        return types.void(zero, *[types.intp] * 8), generate
+
+    return tile
+
+
+dot_tile_1, dot_tile_2, dot_tile_3, dot_tile_4 = (_dot_tile(outputs) for outputs in range(1, DOT_OUTPUTS + 1))
 
 
 @intrinsic
