@@ -122,19 +122,20 @@ def gather(zero, table, task):
     """y[n,i,j, :outputs] = Σ over `runs` stretches of `length` numbers, `pitch` apart, from a[n,i,j] on, times b.
 
     b is panels, panel_bytes apart; or, where that is 0, a plain matrix of which every task packs what it needs.
-    The table holds several such jobs, one after another, each cut into chunks·groups tasks.
+    The table holds several such jobs, each cut into chunks·groups tasks. All jobs of a chunk come one after another:
+    what they read of a is still in the cache.
     """
-    tasks, entries = unpack(table, 2)
-    table += 8 * (2 + task // tasks * entries)
+    jobs, entries = unpack(table, 2)
+    table += 8 * (2 + task % jobs * entries)
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
     runs, pitch, length, outputs, wide, lane, size, chunks, groups, work, work_bytes = unpack(table + 96, 11)
     panel_bytes, b_row, b_step = unpack(table + 184, 3)
     total = images * height * width
     tiles = (total + ROWS - 1) // ROWS
     panels = (outputs + wide - 1) // wide
-    chunk, group = task % tasks // groups, task % groups
+    chunk, group = task // jobs // groups, task // jobs % groups
     first, last = tiles * chunk // chunks * ROWS, tiles * (chunk + 1) // chunks * ROWS
-    edge = work + task % tasks * work_bytes  # a tile that sticks out over the last column lands here first
+    edge = work + task * work_bytes  # a tile that sticks out over the last column lands here first
     own = edge + size * ROWS * wide
     rows = own + 8 * ROWS
     places = rows + 8 * (last - first)
@@ -161,10 +162,9 @@ def gather(zero, table, task):
 def dots(zero, table, task):
     """y[n,i,j, :outputs] of gather, for 1 ... DOT_OUTPUTS outputs and runs of whole registers; b as in dot_tile.
 
-    The table holds several such jobs, each cut into chunks. All jobs of a chunk come one after another: what they read
-    of a is still in the cache.
+    The table holds several such jobs, as gather's does.
     """
-    chunks, jobs, entries = unpack(table, 3)
+    jobs, entries, chunks = unpack(table, 3)
     chunk = task // jobs
     table += 8 * (3 + task % jobs * entries)
     a, b, y, images, height, width, a_image, a_row, a_pixel, y_image, y_row, y_pixel = unpack(table, 12)
@@ -310,7 +310,7 @@ def run_dots(b, jobs):
     chunks += -chunks % workers * (chunks > 1)
     work_bytes = _whole_lines(16 * together * (-(-total // together) // chunks + 1))
     work = memory.empty((chunks * len(jobs) * work_bytes,), np.uint8)
-    numbers = [chunks, len(jobs), 19]
+    numbers = [len(jobs), 19, chunks]
     for job in jobs:
         numbers += (
             job.a, memory.address(b) + size * lane * job.first_row, job.y, *job.pixels, *job.a_strides, *job.y_strides,
@@ -340,12 +340,12 @@ def _launch(dtype, wide, total, chunks, groups, jobs):
     size, tasks, tiles = dtype.itemsize, chunks * groups, -(-total // ROWS)
     work_bytes = _whole_lines(ROWS * (wide * size + 8) + 16 * ROWS * (tiles // chunks + 1) + jobs[0][-1])
     work = memory.empty((tasks * len(jobs) * work_bytes,), np.uint8)
-    numbers = [tasks, 26]
-    for i, (b, job, panel_bytes, b_row, b_step, _) in enumerate(jobs):
+    numbers = [len(jobs), 26]
+    for b, job, panel_bytes, b_row, b_step, _ in jobs:
         numbers += (
             job.a, b, job.y, *job.pixels, *job.a_strides, *job.y_strides, job.runs, job.pitch, job.length,
-            job.outputs, wide, lanes(size), size, chunks, groups, memory.address(work) + i * tasks * work_bytes,
-            work_bytes, panel_bytes, b_row, b_step,
+            job.outputs, wide, lanes(size), size, chunks, groups, memory.address(work), work_bytes, panel_bytes,
+            b_row, b_step,
         )  # fmt: skip
     gather(dtype, tasks * len(jobs), *numbers)
 
