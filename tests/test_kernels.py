@@ -121,6 +121,17 @@ def test_transposed_convolutions_to_few_channels(channels, inputs, window, strid
     assert (np.isnan(spread) == np.isnan(wanted)).all() and (spread[0] == got[0]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("inputs, window, stride, padding", [
+    (16, 4, 2, 1), (48, 3, 1, 1), (8, 7, 1, 3), (4, 4, 3, 2), (64, 1, 1, 0), (24, 3, 2, 0),
+])  # fmt: skip
+def test_convolutions_to_few_channels(outputs, inputs, window, stride, padding, dtype, rng):
+    x = rng.normal(size=(3, 8, 9, inputs)).astype(dtype)
+    w = rng.normal(size=(window, window, inputs, outputs)).astype(dtype)
+    sum_of_products("conv2d", x, w, w[..., 0].size, stride=(stride, stride), padding=(padding, padding))
+
+
 def test_the_first_layer_of_a_dcgan_generator(rng):
     """One pixel of noise to 4 x 4: a transposed convolution that is a matrix product."""
     z = rng.normal(size=(9, 1, 1, 100)).astype(np.float32)

@@ -9,7 +9,8 @@
 
 conv_transpose2d is s·s dense convolutions, one for each phase (h mod s, v mod s) of the output: pixels of one phase see
 the same taps of w. Each writes straight to its own pixels; nothing is scattered, nothing multiplied by inserted zeros.
-To the few channels of an image it goes by gemm.dots, whose lanes are inputs and not channels.
+
+To the few channels of an image both go by gemm.dots, whose lanes are inputs and not channels.
 
 conv2d_weight sums outer products over pixels (gemm.outer): y[q,k] = Σ_m A[m,q] · g[m,k].
 
@@ -35,12 +36,15 @@ def conv2d(x, w, *, stride, padding):
     (sh, sw), (ph, pw) = stride, padding
     rows, cols = (h + 2 * ph - kh) // sh + 1, (v + 2 * pw - kw) // sw + 1
     x, image, row = surrounded(x, ph, ph, pw, pw)
-    w = np.ascontiguousarray(w)
-    panels = packed_panels(w, [0], kh * kw * channels, outputs, outputs, 1)
+    w, lane = np.ascontiguousarray(w), lanes(x.itemsize)
     y = memory.empty((n, rows, cols, outputs), x.dtype)
     corner = memory.address(x) - x.itemsize * (ph * row + pw * channels)
     steps = (image, sh * row, sw * channels), (rows * cols * outputs, cols * outputs, outputs)
-    run_gather(panels, Job(corner, memory.address(y), 0, (n, rows, cols), *steps, kh, row, kw * channels, outputs))
+    job = Job(corner, memory.address(y), 0, (n, rows, cols), *steps, kh, row, kw * channels, outputs)
+    if outputs <= DOT_OUTPUTS and kw * channels % lane == 0:
+        run_dots(np.ascontiguousarray(w.reshape(-1, lane, outputs).swapaxes(1, 2)).reshape(-1, lane), [job])
+    else:
+        run_gather(packed_panels(w, [0], kh * kw * channels, outputs, outputs, 1), job)
     return y
 
 
