@@ -61,6 +61,8 @@ def choose(backend, dtype, version=None):
         return "tensor" if wanted else "tiled"
     if version not in (*VERSIONS, *TILES):
         raise ValueError(f"version: got {version!r}; know {', '.join(dict.fromkeys((*VERSIONS, *TILES)))}")
+    if version.startswith("tensor") and not backend.tensor_cores:
+        raise ValueError(f"version: {version} wants tensor cores as GPUs have from sm_80 on; take 'tiled'")
     return version
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from minigan import kernels
 from minigan.kernels import cuda, reference, rounding
 from minigan.kernels.cuda import random
+from minigan.kernels.cuda.backends import backend_of
 from minigan.kernels.cuda.product import TILES
 from minigan.testing.precisions import ROUNDOFF
 
@@ -72,8 +73,10 @@ def every_tile(place, kernel, layer):
 
 
 def _versions(place, kernel, operands, exact, versions):
-    found = []
+    found, tensor_cores = [], backend_of(place.put(operands[0])).tensor_cores
     for version in versions:
+        if version.startswith("tensor") and not tensor_cores:
+            continue
         for r in roundings() if version.startswith("tensor") else (DOUBLE, SINGLE):
             if version.startswith("tensor") and r.factors == 0:
                 continue  # tensor cores round
