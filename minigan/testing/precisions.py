@@ -8,7 +8,7 @@ coarse for differences: they are held against the float64 ones.
 Without kinks the error is some u. At a kink a share u of all elements lies so near that rounding puts it on the other
 side, and their part of the norm is √u; a wrong kernel is off by about 1.
 
-Stands on subject.py and kernels/rounding.py.
+Stands on subject.py, gradcheck.py and kernels/rounding.py.
 """
 
 from typing import NamedTuple
@@ -18,6 +18,7 @@ import numpy as np
 from ..autograd import grad
 from ..kernels import rounding
 from ..tensor import Tensor
+from .gradcheck import STREAM
 
 ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
 
@@ -38,7 +39,7 @@ class Comparison(NamedTuple):
 def against_float64(subject, seed=0):
     """Comparisons of y and of every gradient, for a random incoming one, in every precision; yields them."""
     names = ["y", *(name for name, x in zip(subject.names, subject.xs) if x.requires_grad)]
-    gy = np.random.default_rng(seed).normal(size=subject(*subject.xs).shape)
+    gy = np.random.default_rng((seed, STREAM)).normal(size=subject(*subject.xs).shape)
     exact = _sweep(subject, gy, np.float64)
     for name in rounding.KNOWN:
         with rounding.using(name):
