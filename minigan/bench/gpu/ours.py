@@ -21,9 +21,7 @@ class GpuMinigan(Minigan):
 
     def __init__(self, sizes, place, captured):
         super().__init__(sizes, place)
-        self.captured = captured
-
-        self.capture = place.capture
+        self.captured, self.capture = captured, place.capture
 
     def choose(self, precision):
         """The precision of all products from now on; None: whatever it is."""
@@ -57,7 +55,7 @@ class GpuMinigan(Minigan):
         """(a step, the parameters that it changes)"""
         G, D, real, noise = self.dcgan(size, channels, self.sizes.batch)
         step = adversarial_step(G, D, real, noise)
-        return self.place.capture(step) if captured else step, [*G.parameters(), *D.parameters()]
+        return self.capture(step) if captured else step, [*G.parameters(), *D.parameters()]
 
     @staticmethod
     def _compare(step, params, eager, expected):
