@@ -194,6 +194,7 @@ def stop(out, number, mode="quick"):
         deadline = time.monotonic() + 60
         while len(read_metrics(out / "metrics.jsonl")) < 3 and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
+        time.sleep(0.5 if mode == "slow" else 0)  # from the figures of step 3 into step 4
         child.send_signal(number)
         if mode == "slow":
             while "stopping after this step" not in (child.stderr.readline() or "stopping after this step"):
