@@ -13,8 +13,9 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "minigan/__init__.py").read_text(encoding="utf-8"))[1]
 KERNELS = ["minigan.kernels", *(f"minigan.kernels.{name}" for name in find_packages("kernels"))]
 PACKAGES = [name for name in find_packages(include=["minigan", "minigan.*"]) if not name.startswith("minigan.kernels")]
-NVRTC = ["cuda-bindings>=13", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-runtime>=13", "nvidia-cuda-crt>=13"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", *(f"{name}; platform_system != 'Darwin'" for name in NVRTC)]
+CUDA = [f"nvidia-cuda-{name}>=13" for name in ("nvrtc", "runtime", "crt", "nvdisasm")]  # a compiler without a toolkit
+CUDA = [f"{name}; platform_system != 'Darwin'" for name in ("cuda-bindings>=13", *CUDA)]
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", *CUDA]
 
 setup(
     name="minigan",

@@ -2,10 +2,10 @@
 
     python -m minigan.kernels.cuda.compile            every kernel for every architecture: registers and spills
 
-NVRTC, NVIDIA's compiler as a library, needs no GPU, no driver and no CUDA toolkit: four wheels, which `pip install
+NVRTC, NVIDIA's compiler as a library, needs no GPU, no driver and no CUDA toolkit: a few wheels, which `pip install
 'minigan[test]'` brings. CuPy brings its own.
 
-Stands on ../emulator/source.py. Read device.py next.
+Stands on ../emulator/source.py. Read machine_code.py or device.py next.
 """
 
 import re
@@ -67,11 +67,11 @@ def options(dtype):
 
 def usage(name, dtype, architecture):
     """Compile a .cu file of this folder with NVRTC → {kernel: Usage}."""
-    return compiled(source(name), name, dtype, architecture)
+    return _usage(cubin(source(name), name, dtype, architecture)[1])
 
 
-def compiled(text, name, dtype, architecture):
-    """Compile a text with NVRTC → {kernel: Usage}; RuntimeError with the compiler's words."""
+def cubin(text, name, dtype, architecture):
+    """Compile a text with NVRTC → (machine code, what the assembler says); RuntimeError with the compiler's words."""
     nvrtc, headers = _nvrtc()
 
     def checked(result):
@@ -79,16 +79,21 @@ def compiled(text, name, dtype, architecture):
             raise RuntimeError(f"{name}.cu: NVRTC says {result[0].name}")
         return result[1] if len(result) == 2 else None
 
+    def read(size, get):
+        buffer = b" " * checked(size(program))
+        checked(get(program, buffer))
+        return buffer
+
     program = checked(nvrtc.nvrtcCreateProgram(text.encode(), f"{name}.cu".encode(), 0, [], []))
     flags = [*options(dtype), f"-arch=sm_{architecture}", "--ptxas-options=-v", f"-I{headers}"]
-    (result,) = nvrtc.nvrtcCompileProgram(program, len(flags), [flag.encode() for flag in flags])
-    log = b" " * checked(nvrtc.nvrtcGetProgramLogSize(program))
-    checked(nvrtc.nvrtcGetProgramLog(program, log))
-    log = log.decode(errors="replace").rstrip("\0 \n")
-    checked(nvrtc.nvrtcDestroyProgram(program))
-    if result != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise RuntimeError(f"{name}.cu does not compile for sm_{architecture}, {dtype}:\n{log}")
-    return _usage(log)
+    try:
+        (result,) = nvrtc.nvrtcCompileProgram(program, len(flags), [flag.encode() for flag in flags])
+        log = read(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog).decode(errors="replace").rstrip("\0 \n")
+        if result != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise RuntimeError(f"{name}.cu does not compile for sm_{architecture}, {dtype}:\n{log}")
+        return read(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN), log
+    finally:
+        checked(nvrtc.nvrtcDestroyProgram(program))
 
 
 def _nvrtc():
