@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from minigan.kernels.cuda import compile as cuda_compile
-from minigan.kernels.cuda import product
+from minigan.kernels.cuda import machine_code, product
 
 pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is missing: pip install 'minigan[test]'")
 
@@ -49,7 +49,7 @@ def test_a_spill_is_reported():
         for (int i = 0; i < 64; i++) a[i] = y[i] * y[i + 1];
         for (int i = 0; i < 64; i++) y[i] = a[index[i] & 63];
     }"""
-    assert cuda_compile.compiled(text, "spills", "float32", 80)["spills"].stack >= 256
+    assert cuda_compile._usage(cuda_compile.cubin(text, "spills", "float32", 80)[1])["spills"].stack >= 256
 
 
 def test_what_does_not_compile_is_said_with_its_line():
@@ -57,25 +57,53 @@ def test_what_does_not_compile_is_said_with_its_line():
     with pytest.raises(
         RuntimeError, match=r"(?s)wrong\.cu does not compile for sm_80, float32.*wrong\.cu\(7\).*nothing"
     ):
-        cuda_compile.compiled(text, "wrong", "float32", 80)
+        cuda_compile.cubin(text, "wrong", "float32", 80)
 
 
 @pytest.mark.parametrize("architecture, limit", [(80, 163), (86, 99), (89, 99), (90, 227), (100, 227), (120, 99)])
 def test_the_stages_fit_into_shared_memory(architecture, limit):
     """KB that a block may have: CUDA C++ Programming Guide, technical specifications per compute capability."""
-    for (rows, columns, _), along in itertools.product(
-        product.TILES.values(), itertools.product([True, False], repeat=2)
-    ):
-        assert product.stages(rows, columns, along) <= limit * 1024
+    for tile, along in itertools.product(product.TILES.values(), itertools.product([True, False], repeat=2)):
+        assert product.stages(tile.rows, tile.columns, along) <= limit * 1024
 
 
-@pytest.mark.parametrize("rows", sorted({n for rows, columns, _ in product.TILES.values() for n in (rows, columns)}))
+SIDES = sorted({n for tile in product.TILES.values() for n in (tile.rows, tile.columns)})
+
+
+@pytest.mark.parametrize("rows", SIDES)
 @pytest.mark.parametrize("along", [True, False])
-def test_the_lanes_of_a_fragment_read_32_banks(rows, along):
-    """tensor_tile.cuh says that its paddings keep the lanes of a warp apart: bank = word address modulo 32.
-
-    bf16 reads twice as many, in two goes, each of them so many words further for every lane.
-    """
+def test_the_lanes_that_are_served_together_read_32_banks(rows, along):
+    """tensor_tile.cuh says that its paddings keep them apart: bank = word address modulo 32."""
     pitch = product.DEPTH + 4 if along else rows + 8
-    banks = {(g * pitch + t if along else t * pitch + g) % 32 for g in range(8) for t in range(4)}
-    assert len(banks) == 32
+    if along:  # ldmatrix: eight rows of four
+        read = [g * pitch + i for g in range(8) for i in range(4)]
+    else:  # a quarter of a warp that reads fours, half a warp that reads twos
+        run = 2 if rows == 16 else 4
+        read = [t * pitch + g * run + i for g in range(8 // run) for t in range(4) for i in range(run)]
+    assert len({word % 32 for word in read}) == len(read) == 32
+
+
+@pytest.mark.parametrize("architecture", [80, 90])
+@pytest.mark.parametrize("file", ON_TENSOR_CORES)
+def test_large_tiles_issue_little_beside_the_tensor_cores(file, architecture):
+    """At most five instructions for each of a tensor core's, which takes four schedulers' clocks at the very best."""
+    for kernel, loop in machine_code.loops(file, "float32", architecture).items():
+        assert loop.counts["copy"] and loop.counts["read"]
+        if kernel.endswith(("256x128", "128x128")):
+            assert loop.per_tensor <= 5, (kernel, loop.counts)
+
+
+def test_machine_code_is_read_loop_by_loop():
+    text = """
+    .section .text.inner,"ax"
+.L_x_1:
+        /*0000*/                   HMMA.1688.F32.TF32 R0, R1, R2, R0 ;
+        /*0010*/              @!P0 IMAD.MOV.U32 R3, RZ, RZ, R4 ;
+        /*0020*/               @P0 BRA `(.L_x_1) ;
+        /*0030*/                   BRA `(.L_x_2) ;
+.L_x_2:
+        /*0040*/                   EXIT ;
+"""
+    (loop,) = machine_code._loops(text)
+    assert loop == ["HMMA.1688.F32.TF32", "IMAD.MOV.U32", "BRA"]
+    assert machine_code.Loop(tuple(loop)).counts == {"tensor": 1, "move": 1, "address": 1}

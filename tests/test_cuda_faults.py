@@ -45,22 +45,30 @@ def conv(rng):
     return cuda.conv2d(x, w, version="tensor", **options), reference.conv2d(x.astype(np.float64), w, **options)
 
 
+def weight(rng):
+    x, g = random(rng, 2, 8, 8, 12), random(rng, 2, 6, 6, 20)
+    options = {"kernel_size": (3, 3), "stride": (1, 1), "padding": (0, 0)}
+    got = cuda.conv2d_weight(x, g, version="tensor", **options)
+    return got, reference.conv2d_weight(x.astype(np.float64), g, **options)
+
+
 def moments(rng):
     x = random(rng, 70, 40)
     return cuda.batch_norm_moments(x), reference.batch_norm_moments(x.astype(np.float64))
 
 
-PAIR = "to_bf16(*place(row, k), *place(row, k + 4))"
+PAIR = "to_bf16(numbers[e % (TAKES / 8)][u][0], numbers[e % (TAKES / 8)][u][1])"
 EARLY = "    __syncthreads();\n    if (threadIdx.y >= 2"
 PLANTED = {  # what is wrong: (file, the line as it should be, as it is, who notices)
     "no barrier after the loads": ("gemm", "__syncthreads();  // the desk is laid", "", gemm("tiled")),
     "no barrier before the next loads": ("gemm", "__syncthreads();  // everybody has read it", "", gemm("tiled")),
     "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tf32")),
     "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tf32")),
-    "halves exchanged in one operand": ("gemm", PAIR, PAIR.replace("k)", "ALONG ? k + 4 : k)", 1).replace(
-        "k + 4))", "ALONG ? k : k + 4))"), gemm("bf16")),
-    "a lane reads another's row": ("conv2d", "wm + i * 16 + g + e % 2 * 8", "wm + i * 16 + g + e / 2 * 8", conv),
-    "a lane writes another's column": ("conv2d", "n + j * 8 + t * 2", "n + j * 8 + t", conv),
+    "halves exchanged in one operand": ("gemm", PAIR, PAIR.replace("[0]", "[ALONG]").replace("[1]", "[!ALONG]"),
+                                        gemm("bf16")),
+    "a lane reads another's row": ("conv2d", "lane / 16 * 8 + lane % 8", "lane / 8 % 2 * 8 + lane % 8", conv),
+    "a lane writes another's column": ("conv2d", "Right::row(j, t * 2)", "Right::row(j, t / 2 * 2)", conv),
+    "rows are stored as they are not read": ("conv2d_weight", "m + Left::row(u, g)", "m + u * 8 + g", weight),
     "a bound that is off by one": ("conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", conv),
     "a pixel's row is not checked": ("conv2d", "(unsigned)p.row < (unsigned)height", "p.row < height", conv),
     "sums are read too early": ("batch_norm", EARLY, EARLY.replace("__syncthreads();", ""), moments),
@@ -227,6 +235,8 @@ def triangle(rng):
         for version in (*(f"tf32 {tile}" for tile in on_cuda.TENSOR), "tiled", "plain"):
             g = on_cuda.run("conv2d", version, x, w, **GEOMETRY)
             on_cuda.run("conv_transpose2d", version, g, w, size=(8, 6), **GEOMETRY)
+            if channels == 3:
+                on_cuda.run("conv_transpose2d", "gather", g, w, size=(8, 6), **GEOMETRY)
             on_cuda.run("conv2d_weight", version, x, g, kernel_size=(4, 4), **GEOMETRY)
 
 
@@ -283,7 +293,7 @@ BEYOND = {  # what is wrong: (file, as it should be, as it is, who launches it, 
         "reduce", "|| column >= columns)", "|| column > columns)", layers, "reduce.cu", "y[blockIdx.y * columns + col"
     ),
     "a row too many is copied": (
-        "conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", triangle, "tensor_tile.cuh", "copy<4>(to"
+        "conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", triangle, "tensor_tile.cuh", "copy_async<BYTES>(panel"
     ),
     "a row too many of shared memory": (
         "reduce", "for (int i = 1; i < 8;", "for (int i = 1; i <= 8;", layers, "reduce.cu", "for (int i = 1; i < 8;"

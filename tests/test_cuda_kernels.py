@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(emulator.compiler() is None, reason=NO_COMPILER)
 
 
 def tf32(x):
-    """To 11 significant bits: to nearest, ties away from zero."""
-    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+    """To 11 significant bits: within two thirds of the last, as ptx.cuh has it."""
+    return ((x * np.float32(1 + 1 / 3072)).view(np.uint32) & 0xFFFFE000).view(np.float32)
 
 
 def bf16(x):
@@ -156,6 +156,34 @@ def test_conv_transpose2d(case, version, data):
     x, w = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
     stride, padding, size = kernels.shapes.conv_transpose2d(x.shape, w.shape, **case.options)
     sum_of_products("conv_transpose2d", version, x, w, w[:, :, 0].size, stride=stride, padding=padding, size=size)
+
+
+GATHERED = ["gather", *(f"{precision} gather" for precision in ROUNDED)]
+
+
+@given(
+    st.one_of(conv_transpose_cases(max_channels=4), conv_transpose_cases(max_inputs=5, max_channels=4)),
+    st.sampled_from(GATHERED),
+    st.data(),
+)
+def test_conv_transpose2d_of_images(case, version, data):
+    shuffled(data)
+    dtype = data.draw(dtypes) if version == "gather" else np.float32
+    x, w = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
+    stride, padding, size = kernels.shapes.conv_transpose2d(x.shape, w.shape, **case.options)
+    sum_of_products("conv_transpose2d", version, x, w, w[:, :, 0].size, stride=stride, padding=padding, size=size)
+
+
+def test_images_are_gathered_where_that_reads_less(rng):
+    """4·4·3 taps are few against 64 channels that are summed over, not against 8; 5 channels are no image."""
+    options = {"stride": (2, 2), "padding": (1, 1), "size": (8, 8)}
+    for filters, channels, gathered in ((64, 3, True), (8, 3, False), (64, 5, False)):
+        x, w = (rng.normal(size=shape).astype("f4") for shape in ((2, 4, 4, filters), (4, 4, channels, filters)))
+        got = cuda.conv_transpose2d(x, w, **options)
+        other = cuda.conv_transpose2d(x, w, version="tiled", **options)
+        assert (got == other).all() != gathered
+    with pytest.raises(ValueError, match=r"version: gather is for at most 4 channels, got 5"):
+        cuda.conv_transpose2d(x, w, version="gather", **options)
 
 
 DCGAN = [  # images, height, channels in and out of a stride-2 convolution with a 4 x 4 window and padding 1
@@ -325,7 +353,8 @@ def test_an_array_beyond_what_an_int_counts_is_refused():
 
 @pytest.mark.parametrize("rows, columns, depth, wanted", [
     (131072, 128, 1024, ("tensor_256x128", 1)),  # large in every way
-    (8192, 3, 1024, ("tensor_128x16", 2)),  # 64 tiles for 132 multiprocessors
+    (131072, 64, 512, ("tensor_128x64", 1)),  # half of a larger tile would be empty
+    (8192, 3, 1024, ("tensor_128x16", 4)),  # 64 tiles for 132 multiprocessors
     (2048, 512, 4096, ("tensor_256x128", 4)),  # 32 tiles for 132 multiprocessors
     (128, 16896, 1024, ("tensor_128x128", 1)),  # half of the largest tile would be empty
     (128, 1, 8192, ("tensor_64x64", 64)),

@@ -3,8 +3,11 @@
 Twins: ../reference.py, the same names.  Stands on product.py.  Read conv2d.cu next.
 """
 
-from .backends import backend_of
+from .backends import backend_of, blocks, int32
+from .matmul import matmul
 from .product import Product, choose, multiply
+
+FEW = 4  # channels of an image, as in conv_transpose2d.cu
 
 
 def conv2d(x, w, *, stride, padding, version=None):
@@ -35,11 +38,31 @@ def conv_transpose2d(x, w, *, stride, padding, size, version=None):
     (n, rows, columns, filters), (kh, kw, channels, _) = x.shape, w.shape
     y = backend.empty((n, *size, channels), x.dtype)
     shape = n, *size, channels, rows, columns, filters, kh, kw, *stride, *padding
+    if version == "gather" or (version is None and _gathers(x, w)):
+        return _gather(backend, x, w, shape, y)
     down, across = (min(s, pixels) for s, pixels in zip(stride, size))  # phases
     pixels = n * -(-size[0] // stride[0]) * -(-size[1] // stride[1])
     depth = -(-kh // stride[0]) * -(-kw // stride[1]) * filters
     product = Product(pixels, channels, depth, down * across, along=(True, True))
     return _run(backend, "conv_transpose2d", (x, w), shape, y, product, version)
+
+
+def _gathers(x, w):
+    """Whether the taps of an image are few enough to be multiplied with every pixel at once."""
+    (n, rows, columns, filters), (kh, kw, channels, _) = x.shape, w.shape
+    return channels <= FEW and kh * kw * channels <= 2 * filters and n * rows * columns * kh * kw * channels < 2**31
+
+
+def _gather(backend, x, w, shape, y):
+    """One product of all pixels and all taps; then every pixel of y adds up what lands on it."""
+    n, height, width, channels = y.shape
+    if channels > FEW:
+        raise ValueError(f"version: gather is for at most {FEW} channels, got {channels}")
+    parts = matmul(x.reshape(-1, x.shape[-1]), w.reshape(-1, w.shape[-1]).T)
+    grid = (blocks(n * height * width, 256),)
+    numbers = int32("conv_transpose2d_gather", *shape)
+    backend.run("conv_transpose2d", "conv_transpose2d_gather", grid, (256,), [parts, y, *numbers], y.dtype)
+    return y
 
 
 def _run(backend, name, arrays, shape, y, product, version):

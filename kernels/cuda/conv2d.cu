@@ -48,7 +48,8 @@ extern "C" __global__ void RESIDENT(256) conv2d_tiled(const real* x, const real*
         tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN)); \
     }
 TENSOR(conv2d_tensor_256x128, 256, 128, 64, 64)
-TENSOR(conv2d_tensor_128x128, 128, 128, 64, 32)
+TENSOR(conv2d_tensor_128x128, 128, 128, 64, 64)
+TENSOR(conv2d_tensor_128x64, 128, 64, 64, 32)
 TENSOR(conv2d_tensor_64x64, 64, 64, 32, 32)
 TENSOR(conv2d_tensor_128x16, 128, 16, 32, 16)
 #endif

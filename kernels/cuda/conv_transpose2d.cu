@@ -9,9 +9,14 @@
 // 3. Loops      conv_transpose2d_plain: a thread for each number of y asks every tap whether it lands here.
 // 4. Tiles      as in conv2d.cu; the phase is the grid's third axis. Each writes its own pixels: nothing is scattered,
 //               nothing multiplied by inserted zeros.
+// 5. Images     have so few channels that all taps of a pixel are one product, parts[m,(r,t,c)] = Σ_k x[m,k] · w[r,t,c,k]
+//               (gemm.cu), which reads x once and not for every tap. conv_transpose2d_gather adds up what lands on a
+//               pixel.
 //
 // Twin: ../reference.py:conv_transpose2d.  Stands on conv.cuh.  Read conv2d_weight.cu next.
 #include "conv.cuh"
+
+constexpr int FEW = 4;  // channels of an image, as in conv.py
 
 extern "C" __global__ void conv_transpose2d_plain(const real* x, const real* w, real* y, SHAPE) {
     long long index = blockIdx.x * (long long)blockDim.x + threadIdx.x;
@@ -27,6 +32,23 @@ extern "C" __global__ void conv_transpose2d_plain(const real* x, const real* w, 
             for (int k = 0; k < filters; k++) sum += pixel[k] * w[((r * kw + t) * channels + c) * filters + k];
         }
     y[index] = sum;
+}
+
+extern "C" __global__ void conv_transpose2d_gather(const real* parts, real* y, SHAPE) {
+    int pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= images * height * width) return;
+    int v = pixel % width, h = pixel / width % height, n = pixel / width / height;
+    real sums[FEW] = {};
+    for (int r = (h + ph) % sh; r < kh; r += sh)
+        for (int t = (v + pw) % sw; t < kw; t += sw) {
+            int i = (h + ph - r) / sh, j = (v + pw - t) / sw;
+            if (i < 0 || i >= rows || j < 0 || j >= columns) continue;
+            const real* part = parts + (((n * rows + i) * columns + j) * kh * kw + r * kw + t) * channels;
+            for (int c = 0; c < FEW; c++)
+                if (c < channels) sums[c] += part[c];
+        }
+    for (int c = 0; c < FEW; c++)
+        if (c < channels) y[pixel * channels + c] = sums[c];
 }
 
 // One axis of a phase: pixels first, first + stride, ... of `size`, and the taps that reach them.
@@ -72,7 +94,8 @@ extern "C" __global__ void RESIDENT(256) conv_transpose2d_tiled(const real* x, c
         tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN)); \
     }
 TENSOR(conv_transpose2d_tensor_256x128, 256, 128, 64, 64)
-TENSOR(conv_transpose2d_tensor_128x128, 128, 128, 64, 32)
+TENSOR(conv_transpose2d_tensor_128x128, 128, 128, 64, 64)
+TENSOR(conv_transpose2d_tensor_128x64, 128, 64, 64, 32)
 TENSOR(conv_transpose2d_tensor_64x64, 64, 64, 32, 32)
 TENSOR(conv_transpose2d_tensor_128x16, 128, 16, 32, 16)
 #endif

@@ -17,23 +17,34 @@ VERSIONS = ("plain", "tiled", "tensor")
 
 
 class Tile(NamedTuple):
-    """Rows and columns of y that a block owns; its threads."""
+    """How a block is built.
+
+    Rows and columns of y that it owns; its threads; how many blocks fit on a multiprocessor; the clocks in which that
+    issues one step of a block (machine_code.py: four instructions a clock).
+    """
 
     rows: int
     columns: int
     threads: int
+    resident: int
+    clocks: int
 
 
 TILES = {
-    "tiled": Tile(64, 64, 256),
-    "tensor_256x128": Tile(256, 128, 256),
-    "tensor_128x128": Tile(128, 128, 256),
-    "tensor_64x64": Tile(64, 64, 128),
-    "tensor_128x16": Tile(128, 16, 128),
+    "tiled": Tile(64, 64, 256, 2, 900),
+    "tensor_256x128": Tile(256, 128, 256, 1, 520),
+    "tensor_128x128": Tile(128, 128, 128, 2, 260),
+    "tensor_128x64": Tile(128, 64, 128, 3, 200),
+    "tensor_64x64": Tile(64, 64, 128, 4, 140),
+    "tensor_128x16": Tile(128, 16, 128, 4, 130),
 }
 STAGES, DEPTH = 3, 16  # as in tensor_tile.cuh
-SHARE, MOST = 8, 64  # steps that a block does at least; blocks that share a sum at most
-PER_NUMBER = 110  # products formed in the time of reading a number from the second-level cache: about Hopper's, TF32
+SHARE, MOST = 8, 256  # steps that a block does at least; blocks that share a sum at most
+
+# What a multiprocessor does in a clock, about Hopper's: products on its tensor cores, TF32; numbers that it reads from
+# the second-level cache, and that it writes. Clocks that a block alone on it waits for each step; that the instructions
+# before a thread's first step take.
+PRODUCTS, READS, WRITES, WAITS, THREAD = 640, 8, 4, 300, 5
 
 
 class Product(NamedTuple):
@@ -99,16 +110,28 @@ def plan(product, version, processors):
         raise ValueError(f"version: there is no {version} for this product")
     steps = blocks(product.depth, DEPTH)
     choices = [(name, parts) for name in names for parts in range(1, max(1, min(MOST, steps // SHARE)) + 1)]
-    return min(choices, key=lambda choice: _time(product, TILES[choice[0]], choice[1], steps, processors))
+
+    def cost(choice):
+        name, parts = choice
+        return _time(product, TILES[name], parts, steps, processors), TILES[name].clocks
+
+    return min(choices, key=cost)
 
 
 def _time(product, tile, parts, steps, processors):
-    """Of the busiest multiprocessor; the unit is the time of reading or writing one number."""
+    """Clocks of the busiest multiprocessor."""
     tiles = blocks(product.rows, tile.rows) * blocks(product.columns, tile.columns) * product.count
+    mine = blocks(tiles * parts, processors)
     rows, columns = min(tile.rows, product.rows), min(tile.columns, product.columns)
-    step = DEPTH * max(rows + columns, tile.rows * tile.columns / PER_NUMBER)
+    step = max(
+        tile.clocks,
+        DEPTH * tile.rows * tile.columns / PRODUCTS,
+        DEPTH * (rows + columns) / READS,
+        WAITS / min(mine, tile.resident),
+    )
     added = (parts + 1) * product.rows * product.columns * product.count / processors if parts > 1 else 0
-    return blocks(tiles * parts, processors) * (step * blocks(steps, parts) + rows * columns) + added
+    once = THREAD * tile.threads + rows * columns / WRITES
+    return mine * (step * blocks(steps, parts) + once) + added / WRITES
 
 
 def stages(rows, columns, along):

@@ -26,16 +26,18 @@ template <int DEPTH, class A, class B> void multiply(void** parts, unsigned mask
         }
 }
 
+__attribute__((noinline)) inline void read_row(const float* row, const char* file, int line) {
+    Quiet quiet;
+    check(row, 16, false, __builtin_return_address(0));
+    if ((uintptr_t)row % 16) fault("%s:%d: ldmatrix wants addresses that 16 divides", file, line);
+}
+
 inline float tf32(unsigned bits) { return __uint_as_float(bits & 0xffffe000u); }  // the tensor core drops 13 bits
 inline float bf16(unsigned pair, int which) { return __uint_as_float(which ? pair & 0xffff0000u : pair << 16); }
 
 }  // namespace emulator
 
-// Round to nearest, ties away from zero, to the 10 bits of mantissa that a tensor core reads.
-inline unsigned to_tf32(float x) {
-    unsigned bits = __float_as_uint(x);
-    return std::isfinite(x) ? (bits + 0x1000u) & 0xffffe000u : bits;
-}
+inline unsigned to_tf32(float x) { return __float_as_uint(x * (1 + 1.f / 3072)); }  // ptx.cuh says why
 
 // Round both to nearest, ties to even, to the 7 bits of mantissa that bf16 has; two in one register.
 inline unsigned to_bf16(float low, float high) {
@@ -67,6 +69,17 @@ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
                 return bf16(((Fragments*)p[row % 8 * 4 + k / 2 % 4])->a[row / 8 + k / 8 * 2], k % 2);
             },
             [](void** p, int k, int column) { return bf16(((Fragments*)p[column * 4 + k / 2 % 4])->b[k / 8], k % 2); });
+    });
+}
+
+inline void load_matrices(float& a, float& b, float& c, float& d, const float* row, SITE_HERE) {
+    struct Offer { float* to[4]; const float* row; } offer = {{&a, &b, &c, &d}, row};
+    emulator::read_row(row, file, line);
+    emulator::warp_together(~0u, &offer, file, line, [](void** parts, unsigned mask) {
+        if (mask != ~0u) return emulator::fault("ldmatrix wants all 32 lanes, got 0x%08x", mask);
+        for (int lane = 0; lane < 32; lane++)
+            for (int i = 0; i < 4; i++)
+                *((Offer*)parts[lane])->to[i] = ((Offer*)parts[i * 8 + lane / 4])->row[lane % 4];
     });
 }
 
