@@ -3,63 +3,150 @@
 // 1. Formulas   forward    μ, σ² of every channel;  y = leaky((x - μ)·a + β),  a = γ / sqrt(σ² + ε)
 //               backward   gβ = Σ h,  gγ = Σ h·x̂,  h = gy behind the activation,  x̂ = (x - μ) / sqrt(σ² + ε)
 //                          gx = a·(h - gβ/M - x̂·gγ/M)
-// 2. Index map  x is (M, C), channels last: a warp reads 32 neighbouring channels of a row, a thread one channel of
-//               every eighth row of its block's share. Its coefficients stay in registers.
-// 3. Sums       over a share in registers, over the 8 threads of a channel in shared memory, over gridDim.y shares by a
+// 2. Index map  x is (M, C), channels last: a thread takes WIDE neighbouring channels, 16 bytes, of every so many rows
+//               of its block's share; a line of threads takes neighbouring runs. Its coefficients stay in registers.
+//               Where C or an address is not a multiple of 16 bytes, a thread takes one channel.
+// 3. Sums       over a share in registers, over the threads of a channel in shared memory, over gridDim.y shares by a
 //               second kernel in double: always in the same order. Values are taken around x[0], so that nothing
 //               cancels when a mean is large beside its deviation.
+//
+// Memory is what these kernels wait for, so several loads are under way at a time: loops are unrolled, and __restrict__
+// says that what is written is not what is read.
 //
 // Twins: ../reference.py, the same names.  Stands on maps.cuh.  Read optim.cu next.
 #include "maps.cuh"
 
-constexpr int LINES = 8;  // threads that share a channel of a block's rows
+constexpr int THREADS = 256, LANES = 32, LINES = 32;  // of a block that reads x; of one that adds up shares
+#define MEMORY_BOUND __launch_bounds__(THREADS, 4)
 
-// f(place) -> two numbers for each of this thread's rows; their sums over the block's share go to parts (shares, 2, C).
-template <class F> __device__ void two_sums(real* parts, int rows, int channels, F f) {
-    __shared__ real sums[2][LINES][32];
-    int c = blockIdx.x * 32 + threadIdx.x;
+// This thread's first channel; its run of channels at a row.
+template <int W> __device__ int first_channel() { return (blockIdx.x * blockDim.x + threadIdx.x) * W; }
+template <int W> __device__ Run<W> load(const real* x, int row, int channels, int c) {
+    return *(const Run<W>*)(x + (size_t)row * channels + c);
+}
+
+// f(row, c, first, second) adds to two sums for each channel; those over the block's share go to parts (shares, 2, C).
+template <int W, class F> __device__ void two_sums(real* parts, int rows, int channels, F f) {
+    __shared__ __align__(16) real sums[2][THREADS * WIDE];
+    int c = first_channel<W>(), mine = threadIdx.y * blockDim.x + threadIdx.x;
     Share share(rows, blockIdx.y, gridDim.y);
-    real first = 0, second = 0;
+    Run<W> both[2] = {};
     if (c < channels)
-        for (int row = share.first + threadIdx.y; row < share.last; row += LINES)
-            f((size_t)row * channels + c, c, first, second);
-    sums[0][threadIdx.y][threadIdx.x] = first;
-    sums[1][threadIdx.y][threadIdx.x] = second;
+#pragma unroll 4
+        for (int row = share.first + threadIdx.y; row < share.last; row += blockDim.y) f(row, c, both[0], both[1]);
+    for (int i = 0; i < 2; i++) ((Run<W>*)sums[i])[mine] = both[i];
     __syncthreads();
     if (threadIdx.y >= 2 || c >= channels) return;
-    real sum = 0;
-    for (int i = 0; i < LINES; i++) sum += sums[threadIdx.y][i][threadIdx.x];
-    parts[(size_t)(blockIdx.y * 2 + threadIdx.y) * channels + c] = sum;
+    Run<W> sum = {};
+    for (int line = 0; line < blockDim.y; line++)
+        for (int w = 0; w < W; w++) sum.at[w] += sums[threadIdx.y][(line * blockDim.x + threadIdx.x) * W + w];
+    *(Run<W>*)(parts + (size_t)(blockIdx.y * 2 + threadIdx.y) * channels + c) = sum;
 }
 
-__device__ inline double add_up(const real* parts, int which, int shares, int channels, int c) {
-    double sum = 0;
-    for (int i = 0; i < shares; i++) sum += parts[(size_t)(i * 2 + which) * channels + c];
-    return sum;
-}
-
-struct Channel {  // the coefficients of one channel
-    real mean, inverse, scale, shift, slope;
-    __device__ Channel(const real* gamma, const real* beta, const real* moments, int channels, int c, real eps,
-                       real slope)
-        : mean(moments[c]), inverse(1 / sqrt(moments[channels + c] + eps)), scale(gamma[c] * inverse), shift(beta[c]),
-          slope(slope) {}
-    __device__ real gate(real x) const { return (x - mean) * scale + shift > 0 ? real(1) : slope; }
+// The two sums of a channel over all shares, for the first line of a block of LANES x LINES threads.
+struct Totals {
+    double first = 0, second = 0;
+    __device__ Totals(const real* parts, int shares, int channels, int c) {
+        __shared__ double sums[2][LINES][LANES];
+        if (c < channels)
+#pragma unroll 4
+            for (int i = threadIdx.y; i < shares; i += LINES) {
+                first += parts[(size_t)i * 2 * channels + c];
+                second += parts[(size_t)(i * 2 + 1) * channels + c];
+            }
+        sums[0][threadIdx.y][threadIdx.x] = first;
+        sums[1][threadIdx.y][threadIdx.x] = second;
+        __syncthreads();
+        first = second = 0;
+        for (int line = 0; line < LINES && !threadIdx.y; line++)
+            first += sums[0][line][threadIdx.x], second += sums[1][line][threadIdx.x];
+    }
 };
 
-extern "C" __global__ void RESIDENT(256) batch_norm_sums(const real* x, real* parts, int rows, int channels) {
-    two_sums(parts, rows, channels, [=](size_t at, int c, real& sum, real& squares) {
-        real v = x[at] - x[c];
-        sum += v, squares += v * v;
+#define NORM const real *gamma, const real *beta, const real *moments, int rows, int channels, real eps, real slope
+#define GIVEN gamma, beta, moments, rows, channels, eps, slope
+
+template <int W> struct Channels {  // the coefficients of a thread's channels
+    real mean[W], inverse[W], scale[W], shift[W], slope;
+    __device__ Channels(int c, NORM) : slope(slope) {
+        for (int w = 0; w < W && c + w < channels; w++) {
+            mean[w] = moments[c + w], inverse[w] = 1 / sqrt(moments[channels + c + w] + eps);
+            scale[w] = gamma[c + w] * inverse[w], shift[w] = beta[c + w];
+        }
+    }
+    __device__ real normed(real x, int w) const { return (x - mean[w]) * scale[w] + shift[w]; }
+    __device__ real behind(real gy, real x, int w) const { return normed(x, w) > 0 ? gy : slope * gy; }
+};
+
+template <int W> __device__ void sums(const real* __restrict__ x, real* __restrict__ parts, int rows, int channels) {
+    Run<W> around = first_channel<W>() < channels ? load<W>(x, 0, channels, first_channel<W>()) : Run<W>{};
+    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W>& sum, Run<W>& squares) {
+        Run<W> v = load<W>(x, row, channels, c);
+        for (int w = 0; w < W; w++) {
+            real d = v.at[w] - around.at[w];
+            sum.at[w] += d, squares.at[w] += d * d;
+        }
     });
+}
+
+template <int W>
+__device__ void gradient_sums(const real* __restrict__ gy, const real* __restrict__ x, real* __restrict__ parts, NORM) {
+    Channels<W> k(first_channel<W>(), GIVEN);
+    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W>& sum, Run<W>& products) {
+        Run<W> g = load<W>(gy, row, channels, c), v = load<W>(x, row, channels, c);
+        for (int w = 0; w < W; w++) {
+            real h = k.behind(g.at[w], v.at[w], w);
+            sum.at[w] += h, products.at[w] += h * (v.at[w] - k.mean[w]);
+        }
+    });
+}
+
+template <int W> __device__ void forward(const real* __restrict__ x, real* __restrict__ y, NORM) {
+    int c = first_channel<W>();
+    if (c >= channels) return;
+    Channels<W> k(c, GIVEN);
+#pragma unroll 2
+    for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
+        Run<W> v = load<W>(x, row, channels, c);
+        for (int w = 0; w < W; w++) {
+            real n = k.normed(v.at[w], w);
+            v.at[w] = n > 0 ? n : slope * n;
+        }
+        *(Run<W>*)(y + (size_t)row * channels + c) = v;
+    }
+}
+
+template <int W>
+__device__ void backward(const real* __restrict__ gy, const real* __restrict__ x, const real* __restrict__ gradients,
+                         real* __restrict__ gx, NORM) {
+    int c = first_channel<W>();
+    if (c >= channels) return;
+    Channels<W> k(c, GIVEN);
+    real g_gamma[W], g_beta[W];
+    for (int w = 0; w < W; w++) g_gamma[w] = gradients[c + w] / rows, g_beta[w] = gradients[channels + c + w] / rows;
+#pragma unroll 2
+    for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
+        Run<W> g = load<W>(gy, row, channels, c), v = load<W>(x, row, channels, c);
+        for (int w = 0; w < W; w++) {
+            real x_hat = (v.at[w] - k.mean[w]) * k.inverse[w];
+            g.at[w] = k.scale[w] * (k.behind(g.at[w], v.at[w], w) - g_beta[w] - x_hat * g_gamma[w]);
+        }
+        *(Run<W>*)(gx + (size_t)row * channels + c) = g;
+    }
+}
+
+extern "C" __global__ void MEMORY_BOUND
+    batch_norm_sums(const real* x, real* parts, int rows, int channels, int wide) {
+    if (wide) sums<WIDE>(x, parts, rows, channels);
+    else sums<1>(x, parts, rows, channels);
 }
 
 extern "C" __global__ void batch_norm_moments(const real* x, const real* parts, int shares, real* y, int rows,
                                               int channels) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c >= channels) return;
-    double mean = add_up(parts, 0, shares, channels, c) / rows;
-    double variance = add_up(parts, 1, shares, channels, c) / rows - mean * mean;
+    int c = blockIdx.x * LANES + threadIdx.x;
+    Totals sum(parts, shares, channels, c);
+    if (c >= channels || threadIdx.y) return;
+    double mean = sum.first / rows, variance = sum.second / rows - mean * mean;
     y[c] = x[c] + mean;
     y[channels + c] = variance > 0 ? variance : 0;
 }
@@ -73,47 +160,28 @@ extern "C" __global__ void batch_norm_running(const real* moments, real* mean, r
     variance[c] = keep * variance[c] + momentum * (moments[channels + c] * unbiased);
 }
 
-#define NORM const real *gamma, const real *beta, const real *moments, int rows, int channels, real eps, real slope
-
-extern "C" __global__ void RESIDENT(256) batch_norm(const real* x, real* y, NORM) {
-    int c = blockIdx.x * 32 + threadIdx.x;
-    if (c >= channels) return;
-    Channel k(gamma, beta, moments, channels, c, eps, slope);
-    for (int row = blockIdx.y * LINES + threadIdx.y; row < rows; row += gridDim.y * LINES) {
-        size_t at = (size_t)row * channels + c;
-        real v = (x[at] - k.mean) * k.scale + k.shift;
-        y[at] = v > 0 ? v : slope * v;
-    }
+extern "C" __global__ void MEMORY_BOUND batch_norm(const real* x, real* y, int wide, NORM) {
+    if (wide) forward<WIDE>(x, y, GIVEN);
+    else forward<1>(x, y, GIVEN);
 }
 
-extern "C" __global__ void RESIDENT(256)
-    batch_norm_gradient_sums(const real* gy, const real* x, real* parts, NORM) {
-    int column = min(blockIdx.x * 32 + threadIdx.x, channels - 1);
-    Channel k(gamma, beta, moments, channels, column, eps, slope);
-    two_sums(parts, rows, channels, [=](size_t at, int, real& sum, real& products) {
-        real h = gy[at] * k.gate(x[at]);
-        sum += h, products += h * (x[at] - k.mean);
-    });
+extern "C" __global__ void MEMORY_BOUND
+    batch_norm_gradient_sums(const real* gy, const real* x, real* parts, int wide, NORM) {
+    if (wide) gradient_sums<WIDE>(gy, x, parts, GIVEN);
+    else gradient_sums<1>(gy, x, parts, GIVEN);
 }
 
 // y (2, C): gγ and gβ.
 extern "C" __global__ void batch_norm_gradients(const real* parts, int shares, real* y, NORM) {
-    int c = blockIdx.x * blockDim.x + threadIdx.x;
-    if (c >= channels) return;
-    Channel k(gamma, beta, moments, channels, c, eps, slope);
-    y[c] = add_up(parts, 1, shares, channels, c) * k.inverse;
-    y[channels + c] = add_up(parts, 0, shares, channels, c);
+    int c = blockIdx.x * LANES + threadIdx.x;
+    Totals sum(parts, shares, channels, c);
+    if (c >= channels || threadIdx.y) return;
+    y[c] = sum.second / sqrt(moments[channels + c] + eps);
+    y[channels + c] = sum.first;
 }
 
-extern "C" __global__ void RESIDENT(256)
-    batch_norm_backward(const real* gy, const real* x, const real* gradients, real* gx, NORM) {
-    int c = blockIdx.x * 32 + threadIdx.x;
-    if (c >= channels) return;
-    Channel k(gamma, beta, moments, channels, c, eps, slope);
-    real g_gamma = gradients[c] / rows, g_beta = gradients[channels + c] / rows;
-    for (int row = blockIdx.y * LINES + threadIdx.y; row < rows; row += gridDim.y * LINES) {
-        size_t at = (size_t)row * channels + c;
-        real h = gy[at] * k.gate(x[at]);
-        gx[at] = k.scale * (h - g_beta - (x[at] - k.mean) * k.inverse * g_gamma);
-    }
+extern "C" __global__ void MEMORY_BOUND
+    batch_norm_backward(const real* gy, const real* x, const real* gradients, real* gx, int wide, NORM) {
+    if (wide) backward<WIDE>(gy, x, gradients, gx, GIVEN);
+    else backward<1>(gy, x, gradients, gx, GIVEN);
 }

@@ -9,22 +9,17 @@
 // Twins: ../reference.py, the same names.  Stands on maps.cuh.  Read batch_norm.cu next.
 #include "maps.cuh"
 
-struct alignas(16) Pack {
-    real v[16 / sizeof(real)];
-};
-
 template <class F, class... In> __device__ void each(long long n, real* y, F f, const In*... in) {
-    constexpr int WIDTH = 16 / sizeof(real);
     long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x, threads = (long long)gridDim.x * blockDim.x;
     bool aligned = ((size_t)y | ... | (size_t)in) % 16 == 0;
-    long long packs = aligned ? n / WIDTH : 0;
-    auto pack = [&](auto... p) {
-        Pack out;
-        for (int j = 0; j < WIDTH; j++) out.v[j] = f(p.v[j]...);
+    long long runs = aligned ? n / WIDE : 0;
+    auto run = [&](auto... p) {
+        Run<WIDE> out;
+        for (int j = 0; j < WIDE; j++) out.at[j] = f(p.at[j]...);
         return out;
     };
-    for (long long i = thread; i < packs; i += threads) ((Pack*)y)[i] = pack(((const Pack*)in)[i]...);
-    for (long long i = packs * WIDTH + thread; i < n; i += threads) y[i] = f(in[i]...);
+    for (long long i = thread; i < runs; i += threads) ((Run<WIDE>*)y)[i] = run(((const Run<WIDE>*)in)[i]...);
+    for (long long i = runs * WIDE + thread; i < n; i += threads) y[i] = f(in[i]...);
 }
 
 extern "C" __global__ void leaky_relu(const real* x, real* y, long long n, real slope) {

@@ -1,13 +1,15 @@
 """Elementwise kernels on a GPU, and the linear layer.
 
-Twins: ../reference.py, the same names.  Stands on backends.py, matmul.py and norm.py. Read elementwise.cu next.
+Twins: ../reference.py, the same names.  Stands on backends.py and matmul.py. Read elementwise.cu next.
 """
 
 import numpy as np
 
 from .backends import add_parts, backend_of, blocks, int32
 from .matmul import matmul
-from .norm import LANES, LINES, columns_grid
+
+LANES, LINES = 32, 8  # threads of a block: along the columns, down the rows
+ROWS = 64  # that a block takes at least
 
 
 def add(a, b):
@@ -30,7 +32,7 @@ def linear(x, w, b, *, slope):
     backend = backend_of(x, w, b)
     y = matmul(x, w)
     args = [y, backend.xp.ascontiguousarray(b), *int32("linear", *y.shape), y.dtype.type(slope)]
-    backend.run("elementwise", "bias_leaky_relu", columns_grid(backend, *y.shape), (LANES, LINES), args, y.dtype)
+    backend.run("elementwise", "bias_leaky_relu", _grid(backend, *y.shape), (LANES, LINES), args, y.dtype)
     return y
 
 
@@ -43,11 +45,17 @@ def linear_backward(gy, y, x, w, *, slope, needs):
 def column_sums(x):
     """y[c] = Σ_m x[m, c]"""
     backend = backend_of(x)
-    grid = columns_grid(backend, *x.shape)
+    grid = _grid(backend, *x.shape)
     parts, y = backend.empty((grid[1], x.shape[1]), x.dtype), backend.empty(x.shape[1:], x.dtype)
     backend.run("reduce", "column_sums", grid, (LANES, LINES), [x, parts, *int32("column_sums", *x.shape)], x.dtype)
     add_parts(backend, parts, y)
     return y
+
+
+def _grid(backend, rows, columns):
+    """(blocks across the columns, shares of the rows) for blocks of LANES x LINES threads."""
+    across = blocks(columns, LANES)
+    return across, max(1, min(blocks(rows, ROWS), blocks(8 * backend.processors, across), 1024))
 
 
 def _each(kernel, *arrays, **options):

@@ -19,6 +19,10 @@ typedef double real;
 typedef float real;
 #endif
 
+// Neighbours that one instruction loads or stores: 16 bytes at most, from 16 bytes.
+template <int COUNT> struct alignas(COUNT * sizeof(real)) Run { real at[COUNT]; };
+constexpr int WIDE = 16 / sizeof(real);
+
 // A kernel of so many threads a block, of which 512 shall fit on a multiprocessor: 128 registers for each.
 #define RESIDENT(threads) __launch_bounds__(threads, 512 / (threads))
 

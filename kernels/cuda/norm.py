@@ -3,20 +3,25 @@
 Twins: ../reference.py, the same names.  Stands on backends.py. Read batch_norm.cu next.
 """
 
+from typing import NamedTuple
+
+import numpy as np
+
 from .backends import backend_of, blocks, int32
 
-LANES, LINES = 32, 8  # threads of a block: along the channels, down the rows
-ROWS = 64  # that a block takes at least
+THREADS, LANES, LINES = 256, 32, 32  # as in batch_norm.cu
+EACH = 4  # rows that a thread takes at least, if there are so many
 
 
 def batch_norm_moments(x):
     """(2, C): μ = mean of x and σ² = mean of (x - μ)², over all axes but the last"""
     backend = backend_of(x)
     x, rows, channels = _rows(backend, x)
-    parts = _sums(backend, "batch_norm_sums", (x,), x.dtype, rows, channels)
-    y = backend.empty((2, channels), x.dtype)
-    args = [x, parts, *int32("batch_norm_moments", len(parts)), y, *int32("batch_norm_moments", rows, channels)]
-    backend.run("batch_norm", "batch_norm_moments", (blocks(channels, 256),), (256,), args, x.dtype)
+    sizes = int32("batch_norm_moments", rows, channels)
+    layout = _layout(backend, rows, channels, x)
+    parts, y = backend.empty((layout.shares, 2, channels), x.dtype), backend.empty((2, channels), x.dtype)
+    layout.run(backend, "batch_norm_sums", [x, parts, *sizes, layout.wide])
+    _add_up(backend, "batch_norm_moments", [x, parts, np.int32(len(parts)), y, *sizes], y)
     return y
 
 
@@ -26,8 +31,8 @@ def batch_norm(x, gamma, beta, *, eps, slope, moments):
     x, rows, channels = _rows(backend, x)
     y = backend.empty(x.shape, x.dtype)
     norm = _norm(backend, x, gamma, beta, moments, rows, channels, eps, slope)
-    grid = columns_grid(backend, rows, channels)
-    backend.run("batch_norm", "batch_norm", grid, (LANES, LINES), [x, y, *norm], x.dtype)
+    layout = _layout(backend, rows, channels, x, y)
+    layout.run(backend, "batch_norm", [x, y, layout.wide, *norm])
     return y
 
 
@@ -37,16 +42,14 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
     x, rows, channels = _rows(backend, x)
     gy = backend.xp.ascontiguousarray(gy)
     norm = _norm(backend, x, gamma, beta, moments, rows, channels, eps, slope)
-    parts = _sums(backend, "batch_norm_gradient_sums", (gy, x), x.dtype, rows, channels, norm)
-    gradients = backend.empty((2, channels), x.dtype)
-    args = [parts, *int32("batch_norm_backward", len(parts)), gradients, *norm]
-    backend.run("batch_norm", "batch_norm_gradients", (blocks(channels, 256),), (256,), args, x.dtype)
+    layout = _layout(backend, rows, channels, x, gy)
+    parts, gradients = backend.empty((layout.shares, 2, channels), x.dtype), backend.empty((2, channels), x.dtype)
+    layout.run(backend, "batch_norm_gradient_sums", [gy, x, parts, layout.wide, *norm])
+    _add_up(backend, "batch_norm_gradients", [parts, np.int32(len(parts)), gradients, *norm], gradients)
     gx = None
     if needs_x:
         gx = backend.empty(x.shape, x.dtype)
-        args = [gy, x, gradients, gx, *norm]
-        grid = columns_grid(backend, rows, channels)
-        backend.run("batch_norm", "batch_norm_backward", grid, (LANES, LINES), args, x.dtype)
+        layout.run(backend, "batch_norm_backward", [gy, x, gradients, gx, layout.wide, *norm])
     return gx, gradients[0], gradients[1]
 
 
@@ -58,10 +61,35 @@ def batch_norm_running(moments, mean, var, *, momentum, count):
     backend.run("batch_norm", "batch_norm_running", (blocks(mean.size, 256),), (256,), args, mean.dtype)
 
 
-def columns_grid(backend, rows, columns):
-    """(blocks across the columns, shares of the rows) for blocks of LANES x LINES threads."""
-    across = blocks(columns, LANES)
-    return across, max(1, min(blocks(rows, ROWS), blocks(8 * backend.processors, across), 1024))
+class Layout(NamedTuple):
+    """How the rows and channels of an array are dealt out: how many shares of the rows, and whether by 16 bytes."""
+
+    grid: tuple[int, int]
+    block: tuple[int, int]
+    wide: np.int32
+
+    @property
+    def shares(self):
+        return self.grid[1]
+
+    def run(self, backend, kernel, args):
+        backend.run("batch_norm", kernel, self.grid, self.block, args, args[0].dtype)
+
+
+def _layout(backend, rows, channels, *arrays):
+    """As many threads along the channels as there are runs of them, the other threads down the rows."""
+    run = 16 // arrays[0].itemsize
+    wide = channels % run == 0 and all(backend.address(array) % 16 == 0 for array in arrays)
+    runs = channels // run if wide else channels
+    lanes = min(LANES, 1 << (runs - 1).bit_length())
+    across, lines = blocks(runs, lanes), THREADS // lanes
+    shares = max(1, min(blocks(rows, EACH * lines), blocks(4 * backend.processors, across), 1024))
+    return Layout((across, shares), (lanes, lines), np.int32(wide))
+
+
+def _add_up(backend, kernel, args, y):
+    """Run a kernel that adds up shares: a block for every LANES channels."""
+    backend.run("batch_norm", kernel, (blocks(y.shape[1], LANES),), (LANES, LINES), args, y.dtype)
 
 
 def _rows(backend, x):
@@ -73,12 +101,3 @@ def _norm(backend, x, gamma, beta, moments, rows, channels, eps, slope):
     """The arguments that batch_norm.cu calls NORM."""
     arrays = [backend.xp.ascontiguousarray(array, x.dtype) for array in (gamma, beta, moments)]
     return [*arrays, *int32("batch_norm", rows, channels), x.dtype.type(eps), x.dtype.type(slope)]
-
-
-def _sums(backend, kernel, arrays, dtype, rows, channels, norm=()):
-    """(shares, 2, C): what the blocks of a summing kernel leave."""
-    grid = columns_grid(backend, rows, channels)
-    parts = backend.empty((grid[1], 2, channels), dtype)
-    rest = norm or int32(kernel, rows, channels)
-    backend.run("batch_norm", kernel, grid, (LANES, LINES), [*arrays, parts, *rest], dtype)
-    return parts

@@ -15,15 +15,30 @@
 
 typedef unsigned long long Address;
 
+// f(p, g, state, ...) for runs of COUNT numbers of a row, from `first` on.
+template <int STATES, int COUNT, class F>
+__device__ void each_run(const Address* row, long long first, long long count, F f) {
+    typedef Run<COUNT> R;
+    R *p = (R*)row[0], *s = (R*)row[2], *t = (R*)row[STATES + 1];
+    const R* g = (const R*)row[1];
+    long long thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+    for (long long i = first / COUNT + thread; i < count / COUNT; i += threads) {
+        R at_p = p[i], at_g = g[i], at_s = s[i], at_t = t[i];
+        for (int j = 0; j < COUNT; j++) {
+            if constexpr (STATES == 1) f(at_p.at[j], at_g.at[j], at_s.at[j]);
+            else f(at_p.at[j], at_g.at[j], at_s.at[j], at_t.at[j]);
+        }
+        p[i] = at_p, s[i] = at_s;
+        if constexpr (STATES == 2) t[i] = at_t;
+    }
+}
+
+// 16 bytes at a time where all arrays begin at a multiple of that; the rest one by one.
 template <int STATES, class F> __device__ void each_number(const Address* table, F f) {
     const Address* row = table + blockIdx.y * (STATES + 3);
-    real* p = (real*)row[0];
-    const real* g = (const real*)row[1];
-    long long count = row[STATES + 2];
-    for (long long i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
-        if constexpr (STATES == 1) f(p[i], g[i], ((real*)row[2])[i]);
-        else f(p[i], g[i], ((real*)row[2])[i], ((real*)row[3])[i]);
-    }
+    long long count = row[STATES + 2], runs = (row[0] | row[1] | row[2] | row[STATES + 1]) % 16 ? 0 : count / WIDE;
+    each_run<STATES, WIDE>(row, 0, runs * WIDE, f);
+    each_run<STATES, 1>(row, runs * WIDE, count, f);
 }
 
 extern "C" __global__ void sgd(const Address* table, real lr, real momentum) {
@@ -40,19 +55,19 @@ extern "C" __global__ void rmsprop(const Address* table, real lr, real alpha, re
     });
 }
 
+// The two corrections of step t, once for all blocks: lr/(1-β₁ᵗ) and 1/sqrt(1-β₂ᵗ).
+extern "C" __global__ void adam_rates(const long long* step, double lr, double beta1, double beta2, real* rates) {
+    rates[0] = lr / (1 - pow(beta1, (double)*step));
+    rates[1] = 1 / sqrt(1 - pow(beta2, (double)*step));
+}
+
 // rest1 = 1 - beta1 and rest2 = 1 - beta2, taken where they are exact.
-extern "C" __global__ void adam(const Address* table, const long long* step, double lr, double beta1, double beta2,
-                                real rest1, real rest2, real eps) {
-    __shared__ real corrected[2];
-    if (threadIdx.x == 0) {
-        corrected[0] = lr / (1 - pow(beta1, (double)*step));
-        corrected[1] = 1 / sqrt(1 - pow(beta2, (double)*step));
-    }
-    __syncthreads();
-    real rate = corrected[0], root = corrected[1], b1 = beta1, b2 = beta2;
+extern "C" __global__ void adam(const Address* table, const real* rates, real beta1, real beta2, real rest1, real rest2,
+                                real eps) {
+    real rate = rates[0], root = rates[1];
     each_number<2>(table, [=](real& p, real g, real& m, real& v) {
-        m = b1 * m + rest1 * g;
-        v = b2 * v + rest2 * g * g;
+        m = beta1 * m + rest1 * g;
+        v = beta2 * v + rest2 * g * g;
         p -= rate * m / (sqrt(v) * root + eps);
     });
 }

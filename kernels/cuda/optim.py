@@ -25,11 +25,13 @@ def adam(params, grads, ms, vs, *, lr, beta1, beta2, eps, step):
 
     step  t, an int; or an int64 array () on the device
     """
+    backend, dtype = backend_of(*params), params[0].dtype
     if isinstance(step, int):
-        step = backend_of(*params).xp.full((), step, np.int64)
-    real = params[0].dtype.type
-    numbers = step, np.float64(lr), np.float64(beta1), np.float64(beta2), real(1 - beta1), real(1 - beta2), real(eps)
-    _step("adam", numbers, params, grads, ms, vs)
+        step = backend.xp.full((), step, np.int64)
+    rates = backend.empty(2, dtype)
+    args = [step, np.float64(lr), np.float64(beta1), np.float64(beta2), rates]
+    backend.run("optim", "adam_rates", (1,), (1,), args, dtype)
+    _step("adam", (rates, beta1, beta2, 1 - beta1, 1 - beta2, eps), params, grads, ms, vs)
 
 
 def _step(kernel, numbers, params, grads, *states):

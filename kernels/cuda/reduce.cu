@@ -6,12 +6,19 @@
 // Twin: ../reference.py:linear_backward, gb.  Stands on maps.cuh.  Read batch_norm.cu next.
 #include "maps.cuh"
 
+// 32 x 8 threads: a line adds every eighth part, then the first line adds up the lines.
 extern "C" __global__ void add_parts(const real* parts, real* y, int count, int size) {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += gridDim.x * blockDim.x) {
-        real sum = 0;
-        for (int p = 0; p < count; p++) sum += parts[(size_t)p * size + i];
-        y[i] = sum;
-    }
+    __shared__ real sums[8][32];
+    int i = blockIdx.x * 32 + threadIdx.x;
+    real sum = 0;
+    if (i < size)
+#pragma unroll 8
+        for (int p = threadIdx.y; p < count; p += 8) sum += parts[(size_t)p * size + i];
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y || i >= size) return;
+    for (int line = 1; line < 8; line++) sum += sums[line][threadIdx.x];
+    y[i] = sum;
 }
 
 // 32 x 8 threads: a warp reads 32 neighbouring columns of a row, eight rows at a time.
@@ -21,6 +28,7 @@ extern "C" __global__ void column_sums(const real* x, real* y, int rows, int col
     Share share(rows, blockIdx.y, gridDim.y);
     real sum = 0;
     if (column < columns)
+#pragma unroll 8
         for (int row = share.first + threadIdx.y; row < share.last; row += 8) sum += x[(size_t)row * columns + column];
     sums[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();

@@ -32,9 +32,6 @@
 constexpr int STAGES = 3, DEPTH = 16;
 constexpr int TAKES = BF16 ? 16 : 8;  // numbers of k that one instruction takes
 
-// Neighbours that one instruction loads or stores.
-template <int COUNT> struct alignas(COUNT * 4) Run { float at[COUNT]; };
-
 // An operand's part of a stage: ROWS rows of A (or columns of B), of which a warp reads GROUPS groups of 8.
 //
 // It lies as the operand lies in memory, so that 16 bytes go over in one copy. ALONG, neighbours are neighbours in k:
