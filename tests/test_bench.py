@@ -20,9 +20,10 @@ import minigan as mg
 from minigan import kernels
 from minigan.bench import checks
 from minigan.bench.gpu import checks as gpu_checks
-from minigan.bench.gpu import gradients, sanitizer
+from minigan.bench.gpu import gradients, sanitizer, tiles
 from minigan.bench.gpu import sizes as gpu_sizes
 from minigan.bench.gpu import table as gpu_table
+from minigan.bench.gpu.worker import CAPTURED
 from minigan.bench.ours import Minigan
 from minigan.bench.place import Host
 from minigan.bench.race import OURS, Failed, Process, compare, race
@@ -32,6 +33,7 @@ from minigan.bench.worker import Worker
 from minigan.kernels import reference, rounding
 from minigan.kernels.cuda import backends
 from minigan.kernels.cuda import compile as cuda_compile
+from minigan.kernels.cuda.product import TILES
 from minigan.kernels.shapes import pair
 from minigan.ops import table as op_table
 
@@ -155,6 +157,9 @@ exit {status}
 emulated = pytest.mark.skipif(not shutil.which("g++"), reason="the emulator needs a C++ compiler: apt install g++")
 
 
+TENSOR = [tile for tile in TILES if tile != "tiled"]
+
+
 def on_gpu(*arguments, folder=None, program="", **environment):
     """The benchmark on a GPU: in the emulator, or with what `program` does to Python first."""
     if program:
@@ -169,7 +174,7 @@ def test_a_rehearsal_of_the_gpu_goes_through_every_section(tmp_path):
     done = on_gpu("--quick", "--json", str(tmp_path / "bench.json"), PATH=_without_sanitizer())
     assert done.returncode == 0, done.stderr
     order = ["Kernels: ", "Gradients: ", "compute-sanitizer: not installed", "no GPU", "Roofline", "Layers"]
-    order += ["Bandwidth", "Steps", "A rehearsal in the emulator"]
+    order += ["Bandwidth", "Tiles", "Steps", "A rehearsal in the emulator"]
     places = [done.stdout.index(words) for words in order]
     assert places == sorted(places) and "failed:" not in done.stdout
     count, total = re.search(r"Gradients: (\d+) of (\d+) ops right", done.stdout).groups()
@@ -178,6 +183,8 @@ def test_a_rehearsal_of_the_gpu_goes_through_every_section(tmp_path):
     cases = [case for section in ("layers", "bandwidth", "steps") for case in gpu_sizes.QUICK.cases(section)]
     assert [(r["kind"], r["label"]) for r in report["results"]] == [(case.kind, case.label) for case in cases]
     assert all(list(r["figures"]) == ["minigan", "minigan captured"] for r in report["results"])
+    assert all(set(row["figures"]) == {"planned", *TENSOR} for row in report["tiles"])
+    assert {row["kind"] for row in report["tiles"]} == {"conv2d", "conv_transpose2d", "conv2d_weight"}
     assert set(report["roofline"]) == {"copy", "tf32", "bf16"}
     checked = {what.split()[0] for of in report["checks"].values() for what, _ in of}
     assert {"fp64", *rounding.KNOWN} == checked
@@ -320,6 +327,20 @@ def test_shares_and_aims_of_a_gpu():
     times = {"minigan": [3.0], "minigan captured": [1.0], "torch NCHW": [4.0], "torch channels_last": [2.0]}
     eager, best = gpu_table.judged(step, times | {"torch compiled": [0.8]}, {}, peak, sizes)["aims"]
     assert (eager["value"], eager["passed"], best["value"], best["passed"]) == (0.5, True, 1.25, False)
+
+
+def test_the_plans_choice_is_held_against_the_fastest_tile():
+    cases = tiles.cases(gpu_sizes.FULL)
+    assert {case.arguments[1].flops >= 4e8 for case in cases} == {True} and len(cases) == 12 * (1 + len(TENSOR))
+    seconds = dict.fromkeys(TENSOR, 4.0) | {"planned": 3.0, "tensor_128x128": 2.0}
+    del seconds["tensor_64x64"]  # it failed
+    measured = [{CAPTURED: [seconds[v]]} if (v := case.arguments[-1]) in seconds else {} for case in cases]
+    found = tiles.rows(zip(cases, measured))
+    assert len(found) == 12 and all(row["ratio"] == 1.5 for row in found)
+    text = tiles.table(found[:1], gpu_sizes.FULL)
+    assert "1.50" in text and "failed" not in text and "64x64 " not in text.split("\n")[1]
+    del found[0]["figures"]["tensor_128x64"]
+    assert "failed" in tiles.table(found[:2], gpu_sizes.FULL)
 
 
 def test_the_adam_of_the_gpu_has_the_parameters_of_dcgan():

@@ -9,16 +9,17 @@
     gemm.cu            matrix products;  conv2d.cu, conv_transpose2d.cu, conv2d_weight.cu the conv triangle
     batch_norm.cu, elementwise.cu, optim.cu, random.cu, reduce.cu
     *.py               launchers: the same names as ../reference.py, one grid and argument list for GPU and emulator
-    compile.py         NVRTC's options;  device.py CuPy
+    compile.py         NVRTC's options;  machine_code.py what it made of a main loop;  device.py CuPy
 
 A matrix product has three versions, of one idea more each: plain, the definition moved over; tiled, with shared memory;
 tensor, with tensor cores, which round the factors of float32 products to 11 bits (TF32, as PyTorch's convolutions do).
 precision("bf16") rounds them to 8, one instruction for twice as many of them; arrays and sums stay float32.
 precision("fp32") keeps all 24 bits. float64, and GPUs older than sm_80, run the tiled version. Of the tensor version's
-four tiles product.py picks one for a shape, and says how many blocks share a sum; version="tensor_64x64" is that tile.
+five tiles product.py picks one for a shape, and says how many blocks share a sum; version="tensor_64x64" is that tile.
+Transposed convolutions to images have a fourth version, gather: one dense product, and a sum for each pixel.
 
-Compiled for every architecture (python -m minigan.kernels.cuda.compile) and run in the emulator; not yet measured on a
-GPU.
+Compiled for every architecture (python -m minigan.kernels.cuda.compile), its instructions counted
+(python -m minigan.kernels.cuda.machine_code) and run in the emulator; not yet measured on a GPU.
 
 Twins: ../reference.py, the same names. Read gemm.cu first.
 """

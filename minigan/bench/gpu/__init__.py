@@ -8,6 +8,7 @@
     ours.py, pytorch.py    the cases that a CPU has not: captured and compiled steps
     worker.py      a process with one library on the device
     table.py       the figures, as shares of what the device can do
+    tiles.py       every tile on every large convolution: whether the plan picks the fastest
     run.py         all of it, in this order
 
 Without a GPU, MINIGAN_KERNELS=emulator rehearses it: python -m minigan.bench --device cuda --quick.

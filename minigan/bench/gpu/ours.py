@@ -8,10 +8,12 @@ import functools
 import numpy as np
 
 from minigan import kernels
+from minigan.kernels import cuda
 
 from ..checks import OPTIMISERS
-from ..ours import SEED, Minigan, adversarial_step
+from ..ours import SEED, Minigan, adversarial_step, triangle
 from ..sizes import ADAM
+from .tiles import PLANNED
 
 STEPS = 3  # after which a captured step must have led where the eager one led
 
@@ -40,6 +42,18 @@ class GpuMinigan(Minigan):
         ms, vs = ([np.zeros_like(p) for p in params] for _ in range(2))
         (settings, _), step = OPTIMISERS["adam"], self.place.put(np.ones((), np.int64))
         return lambda: kernels.adam(params, grads, ms, vs, step=step, **settings)
+
+    def tile(self, kernel, layer, version):
+        """One convolution by one tile, or by the plan's."""
+        x, w, g = self._arrays(triangle, layer)
+        options = {"stride": (layer.stride,) * 2, "padding": (layer.padding,) * 2}
+        if kernel == "conv2d_weight":
+            options["kernel_size"] = (layer.window,) * 2
+        if kernel == "conv_transpose2d":
+            options["size"] = (layer.size,) * 2
+        operands = {"conv2d": (x, w), "conv_transpose2d": (g, w), "conv2d_weight": (x, g)}[kernel]
+        version = None if version == PLANNED else version
+        return lambda: getattr(cuda, kernel)(*operands, version=version, **options)
 
     def _arrays(self, draw, case):
         """Drawn once for all copies."""

@@ -27,7 +27,7 @@ from minigan.kernels.gpu import DeviceError
 
 from ..place import PLACES
 from ..race import BURST, Failed, Process, race
-from . import proofs
+from . import proofs, tiles
 from .sizes import FULL, QUICK
 from .table import judged, roofline, roofline_table, table
 from .worker import CAPTURED, OURS, TORCH
@@ -85,9 +85,9 @@ class GpuBench:
                 self.processes = {x: stack.enter_context(self._process(x)) for x in libraries}
                 self._machine()
                 self._roofline()
-                for section in ("layers", "bandwidth", "steps"):
+                for section in ("layers", "bandwidth", "tiles", "steps"):
                     if section in self.args.only:
-                        self._section(section)
+                        self._tiles() if section == "tiles" else self._section(section)
 
     def _prove(self):
         """All proofs, for they explain one another; WrongKernel at the end if kernels are."""
@@ -166,6 +166,12 @@ class GpuBench:
                 results.append(judged(case, *self._race(case, libraries), self.peak, self.sizes))
         self._print(table(section, results, libraries, self.sizes, judging=not self.args.quick))
         self._keep(results=self.report["results"] + results)
+
+    def _tiles(self):
+        cases = tiles.cases(self.sizes)
+        found = tiles.rows([(case, self._race(case, [CAPTURED])[0]) for case in self._each("timing", cases)])
+        self._print(tiles.table(found, self.sizes))
+        self._keep(tiles=found)
 
     def _libraries(self, section):
         """All for steps; torch.compile adds nothing to a single kernel."""

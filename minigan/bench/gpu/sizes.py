@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..sizes import TRIANGLE, Case, Layer, Norm, layers, norms, widths
 
-PARTS = ("gradients", "sanitizer", "layers", "bandwidth", "steps")  # what --only chooses from
+PARTS = ("gradients", "sanitizer", "layers", "bandwidth", "tiles", "steps")  # what --only chooses from
 TIMED = ("roofline", "layers", "bandwidth", "steps")
 PRECISIONS = ("tf32", "bf16")  # of whole steps
 LARGE = 1e9  # floating-point operations from which a convolution is a large one

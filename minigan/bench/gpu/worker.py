@@ -16,7 +16,7 @@ from ..worker import Worker
 from .sizes import FULL, QUICK, TIMED
 
 OURS, CAPTURED = "minigan", "minigan captured"
-KERNELS = ("layers", "bandwidth")  # the sections of single kernels
+KERNELS = ("layers", "bandwidth", "tiles")  # the sections of single kernels
 EAGER = ("torch NCHW", "torch channels_last")
 TORCH = (*EAGER, "torch compiled", "torch CUDA graph")
 
@@ -26,7 +26,12 @@ class GpuWorker(Worker):
 
     def __init__(self, library, quick, threads, place):
         self.sizes = QUICK if quick else FULL
-        self.start(_load(library, self.sizes, threads, place), [c for s in TIMED for c in self.sizes.cases(s)])
+        cases = [case for section in TIMED for case in self.sizes.cases(section)]
+        if library in (OURS, CAPTURED):
+            from . import tiles
+
+            cases += tiles.cases(self.sizes)
+        self.start(_load(library, self.sizes, threads, place), cases)
 
     def build(self, case):
         """The function to be timed, and how many of the case's calls it makes.
