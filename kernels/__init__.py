@@ -18,7 +18,7 @@ import os
 
 import numpy as np
 
-from . import gpu, reference, shapes
+from . import gpu, reference, rounding, shapes
 from .rounding import precision
 
 __all__ = [
@@ -33,20 +33,29 @@ if _choice not in ("cpu", "reference", "emulator"):
     raise ValueError(f"MINIGAN_KERNELS: got {_choice!r}; know 'cpu', 'reference' and 'emulator'")
 
 
-def _backend(kernel, *arrays):
-    """The module whose kernels take these arrays; TypeError if they do not belong together."""
+def _backend(kernel, *arrays, reals=()):
+    """The module whose kernels take these arrays; TypeError if they do not belong together.
+
+    reals  of the dtype that the others are computed in: float32, where these are bfloat16
+    """
     first = arrays[0]
-    for array in arrays:
+    for array in (*arrays, *reals):
+        wanted = first.dtype if any(array is x for x in arrays) else rounding.real(first.dtype)
         if not isinstance(array, np.ndarray) and not gpu.is_cupy(array):
             what = f"{type(array).__module__}.{type(array).__name__}"
             raise TypeError(f"{kernel}: wants NumPy or CuPy arrays, got {what}")
-        if array.dtype != first.dtype:
-            raise TypeError(f"{kernel}: arrays of one dtype, please, got {', '.join(str(a.dtype) for a in arrays)}")
+        if array.dtype != wanted:
+            got = ", ".join(str(a.dtype) for a in (*arrays, *reals))
+            raise TypeError(f"{kernel}: arrays of one dtype, please, got {got}")
         if type(array) is not type(first) and gpu.is_cupy(array) != gpu.is_cupy(first):
             raise TypeError(f"{kernel}: arrays on one device, please; move with cupy.asarray(x) or cupy.asnumpy(x)")
     if gpu.is_cupy(first):
-        if first.dtype not in _FAST:
-            raise TypeError(f"{kernel}: CUDA kernels take float32 and float64, got {first.dtype}")
+        if first.dtype not in _FAST and str(first.dtype) != "bfloat16":
+            raise TypeError(f"{kernel}: CUDA kernels take float32, float64 and bfloat16, got {first.dtype}")
+        return _named("cuda")
+    if str(first.dtype) == "bfloat16":
+        if _choice != "emulator":
+            raise TypeError(f"{kernel}: bfloat16 is for CUDA kernels, on a GPU or under MINIGAN_KERNELS=emulator")
         return _named("cuda")
     if _choice == "reference" or first.dtype not in _FAST:
         return reference
@@ -89,7 +98,7 @@ def matmul(a, b):
 def linear(x, w, b, *, slope=1.0):
     """leaky_relu(x · w + b): x (N, K), w (K, M), b (M,) → (N, M); slope 1: no activation, 0: ReLU."""
     shapes.linear(x.shape, w.shape, b.shape)
-    return _backend("linear", x, w, b).linear(x, w, b, slope=slope)
+    return _backend("linear", x, w, reals=[b]).linear(x, w, b, slope=slope)
 
 
 def linear_backward(gy, y, x, w, *, slope=1.0, needs=(True, True)):
@@ -128,7 +137,7 @@ def batch_norm_moments(x):
 def batch_norm(x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None):
     """γ (x - μ) / sqrt(σ² + ε) + β, then leaky ReLU of `slope` (1: none). x (N, ..., C); gamma, beta (C,)."""
     shapes.batch_norm(x.shape, gamma.shape, beta.shape)
-    backend = _backend("batch_norm", x, gamma, beta)
+    backend = _backend("batch_norm", x, reals=[gamma, beta])
     if moments is None:
         moments = backend.batch_norm_moments(x)
     return backend.batch_norm(x, gamma, beta, eps=eps, slope=slope, moments=moments)
@@ -138,7 +147,7 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps=1e-5, slope=1.0, moments=None
     """(gx, ggamma, gbeta) of batch_norm for the incoming gradient gy; gx is None without needs_x."""
     shapes.batch_norm(x.shape, gamma.shape, beta.shape)
     shapes.like("batch_norm_backward", "gy", gy.shape, "x", x.shape)
-    backend = _backend("batch_norm_backward", gy, x, gamma, beta)
+    backend = _backend("batch_norm_backward", gy, x, reals=[gamma, beta])
     if moments is None:
         moments = backend.batch_norm_moments(x)
     run = backend.batch_norm_backward

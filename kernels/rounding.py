@@ -1,17 +1,22 @@
-"""How exactly products of float32 are formed on a GPU's tensor cores.
+"""How exactly products are formed on a GPU's tensor cores, and how numbers lie in memory there.
 
     tf32   factors are rounded to 11 significant bits, sums are float32: the default, as in PyTorch's convolutions
     bf16   factors are rounded to 8, to nearest and ties to even, sums are float32
     fp32   all 24 bits, without tensor cores
 
-Factors are what a product reads: activations, weights, incoming gradients. They are rounded on their way into the
-tensor cores; arrays stay float32 in memory, so that bf16 saves none. The CPU always keeps all bits.
+Factors are what a product reads: activations, weights, incoming gradients. For TF32 they are rounded on their way into
+the tensor cores. bf16 has half the bits, and arrays of it half the traffic: those that are bf16 already are read as
+they lie, float32 ones are rounded to a copy first. What is computed with bf16 arrays is computed in float32. The CPU
+always keeps all bits, and has no kernels for bf16.
 
-Not yet measured on a GPU.  Stands on nothing. Read cuda/product.py next.
+Not yet measured on a GPU.  Stands on NumPy. Read cuda/product.py next.
 """
 
 import contextlib
+import functools
 import os
+
+import numpy as np
 
 KNOWN = ("tf32", "fp32", "bf16")
 _chosen = None
@@ -28,6 +33,21 @@ def precision(name=None):
     before = _chosen or ("fp32" if os.environ.get("MINIGAN_TF32") == "0" else "tf32")
     _chosen = name or _chosen
     return before
+
+
+@functools.cache
+def bfloat16():
+    """The dtype, which NumPy and CuPy take from ml_dtypes; ImportError that says how to get that."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise ImportError("bf16: arrays of it need ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(bfloat16)
+
+
+def real(dtype):
+    """The dtype that numbers of a dtype are computed in: float32 for bfloat16, else the same."""
+    return np.dtype(np.float32) if str(dtype) == "bfloat16" else np.dtype(dtype)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 KERNELS = f"""\
 #include "{cuda_compile.FOLDER / "ptx.cuh"}"
+#include "{cuda_compile.FOLDER / "maps.cuh"}"
 extern "C" __global__ void shuffles(const float* x, float* y) {{
     int i = threadIdx.x;
     y[i] = __shfl_sync(~0u, x[i], 3);
@@ -58,22 +59,32 @@ extern "C" __global__ void multiply_tf32(const float* a, const float* b, float* 
     float z[4] = {{}};
     for (int i = 0; i < 4; i++) x[i] = to_tf32(a[(g + i % 2 * 8) * 8 + t + i / 2 * 4]);
     for (int i = 0; i < 2; i++) y[i] = to_tf32(b[(t + i * 4) * 8 + g]);
-    mma_tf32(z, x, y);
+    mma_tf32(z, x, y[0], y[1]);
     for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
 }}
-extern "C" __global__ void packs(const float* x, unsigned* y) {{
-    y[threadIdx.x] = to_bf16(x[2 * threadIdx.x], x[2 * threadIdx.x + 1]);
+extern "C" __global__ void halves(const float* x, unsigned short* y) {{
+    y[threadIdx.x] = bf16(x[threadIdx.x]).bits;
 }}
+extern "C" __global__ void turns(const unsigned short* x, unsigned* y, int transposed) {{
+    __shared__ __align__(16) unsigned short rows[32][8];
+    for (int i = 0; i < 8; i++) rows[threadIdx.x][i] = x[threadIdx.x * 8 + i];
+    __syncwarp();
+    unsigned words[4];
+    if (transposed) load_matrices<true>(words, rows[threadIdx.x]);
+    else load_matrices<false>(words, rows[threadIdx.x]);
+    for (int i = 0; i < 4; i++) y[i * 32 + threadIdx.x] = words[i];
+}}
+__device__ unsigned two(float low, float high) {{ return bf16(low).bits | (unsigned)bf16(high).bits << 16; }}
 extern "C" __global__ void multiply_bf16(const float* a, const float* b, float* d) {{
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
     unsigned x[4], y[2];
     float z[4] = {{}};
     for (int i = 0; i < 4; i++) {{
         const float* pair = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
-        x[i] = to_bf16(pair[0], pair[1]);
+        x[i] = two(pair[0], pair[1]);
     }}
-    for (int i = 0; i < 2; i++) y[i] = to_bf16(b[(2 * t + i * 8) * 8 + g], b[(2 * t + 1 + i * 8) * 8 + g]);
-    mma_bf16(z, x, y);
+    for (int i = 0; i < 2; i++) y[i] = two(b[(2 * t + i * 8) * 8 + g], b[(2 * t + 1 + i * 8) * 8 + g]);
+    mma_bf16(z, x, y[0], y[1]);
     for (int i = 0; i < 4; i++) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = z[i];
 }}
 extern "C" __global__ void copies(const float* x, float* y) {{
@@ -168,13 +179,21 @@ def test_a_tensor_core_multiplies(small, rng, precision, depth):
     assert np.abs(d - a.astype(np.float64) @ b).max() > 1e-5  # it does round
 
 
-def test_a_register_takes_two_numbers_of_bf16(small):
-    """The first in the low half. Ties go to the even neighbour, 1 + 2⁻⁸ down and 1 + 3·2⁻⁸ up, and carry on."""
-    low, high = [1 + 2**-8, 1 + 2**-8 + 2**-23, np.inf, 3.4e38, -0.0], [1 + 3 * 2**-8, -2, -np.inf, np.nan, 2**-133]
-    y = np.zeros(5, np.uint32)
-    small.launch("packs", (1,), (5,), [np.array([low, high], np.float32).T.copy(), y])
-    assert (y & 0xFFFF).tolist() == [0x3F80, 0x3F81, 0x7F80, 0x7F80, 0x8000]
-    assert (y >> 16).tolist() == [0x3F82, 0xC000, 0xFF80, 0x7FFF, 0x0001]
+def test_bf16_is_rounded_to_the_nearest(small):
+    """Ties go to the even neighbour, 1 + 2⁻⁸ down and 1 + 3·2⁻⁸ up, and carry on; a NaN stays one."""
+    x = [1 + 2**-8, 1 + 2**-8 + 2**-23, np.inf, 3.4e38, -0.0, 1 + 3 * 2**-8, -2, -np.inf, np.nan, 2**-133]
+    y = np.zeros(10, np.uint16)
+    small.launch("halves", (1,), (10,), [np.array(x, np.float32), y])
+    assert y.tolist() == [0x3F80, 0x3F81, 0x7F80, 0x7F80, 0x8000, 0x3F82, 0xC000, 0xFF80, 0x7FFF, 0x0001]
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_matrices_are_handed_out_to_lanes(small, transposed):
+    """PTX manual, ldmatrix: lane 4·g + t gets numbers 2·t and 2·t + 1 of row g of each matrix, or of its transpose."""
+    x, y = np.arange(256, dtype=np.uint16).reshape(4, 8, 8), np.zeros((4, 32), np.uint32)
+    small.launch("turns", (1,), (32,), [x.ravel(), y, np.int32(transposed)])
+    of_lanes = np.stack([y & 0xFFFF, y >> 16], axis=-1).reshape(4, 8, 8)
+    np.testing.assert_array_equal(of_lanes, x.transpose(0, 2, 1) if transposed else x)
 
 
 def test_an_asynchronous_copy_lands_when_it_is_waited_for(small, rng):

@@ -57,16 +57,15 @@ def moments(rng):
     return cuda.batch_norm_moments(x), reference.batch_norm_moments(x.astype(np.float64))
 
 
-PAIR = "to_bf16(numbers[e % (TAKES / 8)][u][0], numbers[e % (TAKES / 8)][u][1])"
 EARLY = "    __syncthreads();\n    if (threadIdx.y >= 2"
 PLANTED = {  # what is wrong: (file, the line as it should be, as it is, who notices)
     "no barrier after the loads": ("gemm", "__syncthreads();  // the desk is laid", "", gemm("tiled")),
     "no barrier before the next loads": ("gemm", "__syncthreads();  // everybody has read it", "", gemm("tiled")),
     "no barrier behind the copies": ("gemm", "__syncthreads();\n        fetch(", "\n        fetch(", gemm("tf32")),
     "too few copies awaited": ("gemm", "wait_copies<STAGES - 2>", "wait_copies<STAGES - 1>", gemm("tf32")),
-    "halves exchanged in one operand": ("gemm", PAIR, PAIR.replace("[0]", "[ALONG]").replace("[1]", "[!ALONG]"),
-                                        gemm("bf16")),
-    "a lane reads another's row": ("conv2d", "lane / 16 * 8 + lane % 8", "lane / 8 % 2 * 8 + lane % 8", conv),
+    "halves exchanged in one operand": ("gemm", "one * 2 + half", "one * 2 + 1 - half", gemm("tf32")),
+    "a lane reads another's row": ("conv2d", "LEFT ? lane / 8 % 2 :", "LEFT ? lane / 16 :", conv),
+    "matrices are not transposed": ("gemm", "load_matrices<!ALONG>", "load_matrices<false>", gemm("bf16")),
     "a lane writes another's column": ("conv2d", "Right::row(j, t * 2)", "Right::row(j, t / 2 * 2)", conv),
     "rows are stored as they are not read": ("conv2d_weight", "m + Left::row(u, g)", "m + u * 8 + g", weight),
     "a bound that is off by one": ("conv2d", "(unsigned)p.row < ", "(unsigned)p.row <= ", conv),
@@ -190,7 +189,7 @@ def test_a_missing_barrier_is_found_with_the_lines_that_race(mark):
     tile = (cuda_compile.FOLDER / "tile.cuh").read_text(encoding="utf-8")
     write, read = (tile[: tile.index(code)].count("\n") + 1 for code in ("left[i % DESK]", "sums[i][j] +="))
     a = np.ones((70, 40), np.float32)
-    sizes = [np.int32(n) for n in (70, 70, 40, 40, 1, 1, 40, 1, 0, 0)]
+    sizes = [np.int32(n) for n in (70, 70, 40, 40, 1, 1, 40, 1, 0, 0, 1)]
     with pytest.raises(emulator.EmulatorError) as error:
         module.launch("gemm_tiled", (2, 2, 1), (256,), [a, a, np.zeros((70, 70), np.float32), *sizes])
     assert f"tile.cuh:{read}" in str(error.value)

@@ -35,17 +35,18 @@ def bf16(x):
     return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
 
 
+HALF = rounding.bfloat16()  # arrays of it
 ROUNDED = {"tf32": tf32, "bf16": bf16}  # both are the version "tensor", in a precision
 TENSOR = [tile for tile in TILES if tile != "tiled"]
 
 
 @st.composite
 def versions(draw, tensor=(*TENSOR, "tensor")):
-    """(version, dtype): "plain", "tiled", or a precision and a version of its own, the tile's or the plan's."""
-    version = draw(st.sampled_from(["plain", "tiled", *ROUNDED]))
-    if version in ROUNDED:
-        return f"{version} {draw(st.sampled_from(tensor))}", np.float32
-    return version, draw(st.sampled_from([np.float32, np.float64]))
+    """(version, dtype): "plain", "tiled", or what is rounded and a version of its own, the tile's or the plan's."""
+    version = draw(st.sampled_from(["plain", "tiled", "arrays", *ROUNDED]))
+    if version in ("plain", "tiled"):
+        return version, draw(st.sampled_from([np.float32, np.float64, HALF]))
+    return f"{version} {draw(st.sampled_from(tensor))}", HALF if version == "arrays" else np.float32
 
 
 OF_MATMUL = [tile for tile in TENSOR if tile != "tensor_128x16"] + ["tensor"]
@@ -120,7 +121,15 @@ def run(name, version, a, b, **options):
 def sum_of_products(name, version, a, b, terms, **options):
     got, definition = run(name, version, a, b, **options), getattr(reference, name)
     a, b = (ROUNDED.get(version.split()[0], np.array)(np.ascontiguousarray(x)) for x in (a, b))
-    within(got, definition(*wide(a, b), **options), definition(*wide(abs(a), abs(b)), **options), terms)
+    exact, scale = definition(*wide(a, b), **options), definition(*wide(abs(a), abs(b)), **options)
+    (within_half if a.dtype == HALF else within)(got, exact, scale, terms)
+
+
+def within_half(got, exact, scale, terms=1):
+    """What bf16 arrays give: sums are float32, and only what is written is rounded, to 2⁻⁸ of itself."""
+    assert got.dtype == HALF
+    bound = 2.0**-8 * np.abs(exact) + (terms + 2) * 2.0**-23 * scale + np.finfo(np.float32).tiny
+    assert (np.abs(got.astype(np.float64) - exact) <= bound).all()
 
 
 # ------------------------------------------------------------------------------------------ the conv triangle
@@ -168,7 +177,7 @@ GATHERED = ["gather", *(f"{precision} gather" for precision in ROUNDED)]
 )
 def test_conv_transpose2d_of_images(case, version, data):
     shuffled(data)
-    dtype = data.draw(dtypes) if version == "gather" else np.float32
+    dtype = data.draw(st.sampled_from([np.float32, np.float64, HALF])) if version == "gather" else np.float32
     x, w = (data.draw(layouts(a.astype(dtype))) for a in case.arrays)
     stride, padding, size = kernels.shapes.conv_transpose2d(x.shape, w.shape, **case.options)
     sum_of_products("conv_transpose2d", version, x, w, w[:, :, 0].size, stride=stride, padding=padding, size=size)
@@ -271,6 +280,44 @@ def test_batch_norm(case, dtype, slope, data):
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_batch_norm_of_large_images(shape, offset, rng):
     on_cpu.test_batch_norm_of_large_images(shape, offset, rng)
+
+
+@pytest.mark.parametrize("channels", [12, 5])
+def test_batch_norm_of_bf16(channels, rng):
+    """Four channels at a time, and one: images are bf16, and what belongs to a channel is float32."""
+    x, gy = (rng.normal(1, 2, (7, 3, 5, channels)).astype(HALF) for _ in range(2))
+    gamma, beta = (rng.normal(size=channels).astype(np.float32) for _ in range(2))
+    options, exact = {"eps": 1e-5, "slope": 0.2}, reference.batch_norm_moments(*wide(x))
+    moments = cuda.batch_norm_moments(x)
+    np.testing.assert_allclose(moments, exact, rtol=1e-5, atol=1e-6)
+    y = reference.batch_norm(*wide(x, gamma, beta), moments=exact, **options)
+    within_half(cuda.batch_norm(x, gamma, beta, moments=moments, **options), y, 64 + np.abs(y))
+    wanted = reference.batch_norm_backward(*wide(gy, x, gamma, beta), moments=exact, **options)
+    found = cuda.batch_norm_backward(gy, x, gamma, beta, moments=moments, **options)
+    within_half(found[0], wanted[0], 64 + np.abs(wanted[0]))
+    for got, want in zip(found[1:], wanted[1:]):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 37, 64])
+def test_elementwise_of_bf16(n, rng):
+    x, y = (rng.normal(size=n).astype(HALF) for _ in range(2))
+    a, b = wide(x, y)
+    within_half(cuda.add(x, y), a + b, 0)
+    within_half(cuda.leaky_relu(x, slope=0.2), np.where(a > 0, a, 0.2 * a), np.abs(a))
+    within_half(cuda.leaky_relu_backward(y, x, slope=0.2), np.where(a > 0, b, 0.2 * b), np.abs(b))
+
+
+def test_linear_of_bf16(rng):
+    x, w, gy = (rng.normal(size=shape).astype(HALF) for shape in ((6, 9), (9, 5), (6, 5)))
+    bias = rng.normal(size=5).astype(np.float32)
+    y = cuda.linear(x, w, bias, slope=0.2)
+    product = x.astype(np.float64) @ w.astype(np.float64)
+    exact = np.where(product + bias > 0, product + bias, 0.2 * (product + bias))
+    np.testing.assert_allclose(y.astype(np.float64), exact, rtol=2**-6, atol=2**-6)  # rounded twice
+    gx, gw, gb = cuda.linear_backward(gy, y, x, w, slope=0.2, needs=(True, True))
+    assert gx.dtype == gw.dtype == HALF and gb.dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

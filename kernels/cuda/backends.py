@@ -88,6 +88,6 @@ def blocks(count, size):
 
 
 def add_parts(backend, parts, y):
-    """y = Σ parts[p], always in the same order."""
+    """y = Σ parts[p], always in the same order; the parts of bf16 are float32."""
     args = [parts, y, *int32("add_parts", len(parts), y.size)]
     backend.run("reduce", "add_parts", (blocks(y.size, 32),), (32, 8), args, y.dtype)

@@ -3,9 +3,9 @@
 // 1. Formulas   forward    μ, σ² of every channel;  y = leaky((x - μ)·a + β),  a = γ / sqrt(σ² + ε)
 //               backward   gβ = Σ h,  gγ = Σ h·x̂,  h = gy behind the activation,  x̂ = (x - μ) / sqrt(σ² + ε)
 //                          gx = a·(h - gβ/M - x̂·gγ/M)
-// 2. Index map  x is (M, C), channels last: a thread takes WIDE neighbouring channels, 16 bytes, of every so many rows
+// 2. Index map  x is (M, C), channels last: a thread takes WIDE neighbouring channels at once, of every so many rows
 //               of its block's share; a line of threads takes neighbouring runs. Its coefficients stay in registers.
-//               Where C or an address is not a multiple of 16 bytes, a thread takes one channel.
+//               Where C or an address does not allow that, a thread takes one channel.
 // 3. Sums       over a share in registers, over the threads of a channel in shared memory, over gridDim.y shares by a
 //               second kernel in double: always in the same order. Values are taken around x[0], so that nothing
 //               cancels when a mean is large beside its deviation.
@@ -19,28 +19,24 @@
 constexpr int THREADS = 256, LANES = 32, LINES = 32;  // of a block that reads x; of one that adds up shares
 #define MEMORY_BOUND __launch_bounds__(THREADS, 4)
 
-// This thread's first channel; its run of channels at a row.
 template <int W> __device__ int first_channel() { return (blockIdx.x * blockDim.x + threadIdx.x) * W; }
-template <int W> __device__ Run<W> load(const real* x, int row, int channels, int c) {
-    return *(const Run<W>*)(x + (size_t)row * channels + c);
-}
 
 // f(row, c, first, second) adds to two sums for each channel; those over the block's share go to parts (shares, 2, C).
 template <int W, class F> __device__ void two_sums(real* parts, int rows, int channels, F f) {
     __shared__ __align__(16) real sums[2][THREADS * WIDE];
     int c = first_channel<W>(), mine = threadIdx.y * blockDim.x + threadIdx.x;
     Share share(rows, blockIdx.y, gridDim.y);
-    Run<W> both[2] = {};
+    Run<W, real> both[2] = {};
     if (c < channels)
 #pragma unroll 4
         for (int row = share.first + threadIdx.y; row < share.last; row += blockDim.y) f(row, c, both[0], both[1]);
-    for (int i = 0; i < 2; i++) ((Run<W>*)sums[i])[mine] = both[i];
+    for (int i = 0; i < 2; i++) ((Run<W, real>*)sums[i])[mine] = both[i];
     __syncthreads();
     if (threadIdx.y >= 2 || c >= channels) return;
-    Run<W> sum = {};
+    Run<W, real> sum = {};
     for (int line = 0; line < blockDim.y; line++)
         for (int w = 0; w < W; w++) sum.at[w] += sums[threadIdx.y][(line * blockDim.x + threadIdx.x) * W + w];
-    *(Run<W>*)(parts + (size_t)(blockIdx.y * 2 + threadIdx.y) * channels + c) = sum;
+    *(Run<W, real>*)(parts + (size_t)(blockIdx.y * 2 + threadIdx.y) * channels + c) = sum;
 }
 
 // The two sums of a channel over all shares, for the first line of a block of LANES x LINES threads.
@@ -78,10 +74,11 @@ template <int W> struct Channels {  // the coefficients of a thread's channels
     __device__ real behind(real gy, real x, int w) const { return normed(x, w) > 0 ? gy : slope * gy; }
 };
 
-template <int W> __device__ void sums(const real* __restrict__ x, real* __restrict__ parts, int rows, int channels) {
-    Run<W> around = first_channel<W>() < channels ? load<W>(x, 0, channels, first_channel<W>()) : Run<W>{};
-    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W>& sum, Run<W>& squares) {
-        Run<W> v = load<W>(x, row, channels, c);
+template <int W> __device__ void sums(const number* __restrict__ x, real* __restrict__ parts, int rows, int channels) {
+    int c = first_channel<W>();
+    Run<W, real> around = c < channels ? load<W>(x + c) : Run<W, real>{};
+    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W, real>& sum, Run<W, real>& squares) {
+        Run<W, real> v = load<W>(x + (size_t)row * channels + c);
         for (int w = 0; w < W; w++) {
             real d = v.at[w] - around.at[w];
             sum.at[w] += d, squares.at[w] += d * d;
@@ -90,10 +87,11 @@ template <int W> __device__ void sums(const real* __restrict__ x, real* __restri
 }
 
 template <int W>
-__device__ void gradient_sums(const real* __restrict__ gy, const real* __restrict__ x, real* __restrict__ parts, NORM) {
+__device__ void gradient_sums(const number* __restrict__ gy, const number* __restrict__ x, real* __restrict__ parts, NORM) {
     Channels<W> k(first_channel<W>(), GIVEN);
-    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W>& sum, Run<W>& products) {
-        Run<W> g = load<W>(gy, row, channels, c), v = load<W>(x, row, channels, c);
+    two_sums<W>(parts, rows, channels, [=](int row, int c, Run<W, real>& sum, Run<W, real>& products) {
+        size_t at = (size_t)row * channels + c;
+        Run<W, real> g = load<W>(gy + at), v = load<W>(x + at);
         for (int w = 0; w < W; w++) {
             real h = k.behind(g.at[w], v.at[w], w);
             sum.at[w] += h, products.at[w] += h * (v.at[w] - k.mean[w]);
@@ -101,24 +99,25 @@ __device__ void gradient_sums(const real* __restrict__ gy, const real* __restric
     });
 }
 
-template <int W> __device__ void forward(const real* __restrict__ x, real* __restrict__ y, NORM) {
+template <int W> __device__ void forward(const number* __restrict__ x, number* __restrict__ y, NORM) {
     int c = first_channel<W>();
     if (c >= channels) return;
     Channels<W> k(c, GIVEN);
 #pragma unroll 2
     for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
-        Run<W> v = load<W>(x, row, channels, c);
+        size_t at = (size_t)row * channels + c;
+        Run<W, real> v = load<W>(x + at);
         for (int w = 0; w < W; w++) {
             real n = k.normed(v.at[w], w);
             v.at[w] = n > 0 ? n : slope * n;
         }
-        *(Run<W>*)(y + (size_t)row * channels + c) = v;
+        save(y + at, v);
     }
 }
 
 template <int W>
-__device__ void backward(const real* __restrict__ gy, const real* __restrict__ x, const real* __restrict__ gradients,
-                         real* __restrict__ gx, NORM) {
+__device__ void backward(const number* __restrict__ gy, const number* __restrict__ x, const real* __restrict__ gradients,
+                         number* __restrict__ gx, NORM) {
     int c = first_channel<W>();
     if (c >= channels) return;
     Channels<W> k(c, GIVEN);
@@ -126,28 +125,29 @@ __device__ void backward(const real* __restrict__ gy, const real* __restrict__ x
     for (int w = 0; w < W; w++) g_gamma[w] = gradients[c + w] / rows, g_beta[w] = gradients[channels + c + w] / rows;
 #pragma unroll 2
     for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
-        Run<W> g = load<W>(gy, row, channels, c), v = load<W>(x, row, channels, c);
+        size_t at = (size_t)row * channels + c;
+        Run<W, real> g = load<W>(gy + at), v = load<W>(x + at);
         for (int w = 0; w < W; w++) {
             real x_hat = (v.at[w] - k.mean[w]) * k.inverse[w];
             g.at[w] = k.scale[w] * (k.behind(g.at[w], v.at[w], w) - g_beta[w] - x_hat * g_gamma[w]);
         }
-        *(Run<W>*)(gx + (size_t)row * channels + c) = g;
+        save(gx + at, g);
     }
 }
 
 extern "C" __global__ void MEMORY_BOUND
-    batch_norm_sums(const real* x, real* parts, int rows, int channels, int wide) {
+    batch_norm_sums(const number* x, real* parts, int rows, int channels, int wide) {
     if (wide) sums<WIDE>(x, parts, rows, channels);
     else sums<1>(x, parts, rows, channels);
 }
 
-extern "C" __global__ void batch_norm_moments(const real* x, const real* parts, int shares, real* y, int rows,
+extern "C" __global__ void batch_norm_moments(const number* x, const real* parts, int shares, real* y, int rows,
                                               int channels) {
     int c = blockIdx.x * LANES + threadIdx.x;
     Totals sum(parts, shares, channels, c);
     if (c >= channels || threadIdx.y) return;
     double mean = sum.first / rows, variance = sum.second / rows - mean * mean;
-    y[c] = x[c] + mean;
+    y[c] = (real)x[c] + mean;
     y[channels + c] = variance > 0 ? variance : 0;
 }
 
@@ -160,13 +160,13 @@ extern "C" __global__ void batch_norm_running(const real* moments, real* mean, r
     variance[c] = keep * variance[c] + momentum * (moments[channels + c] * unbiased);
 }
 
-extern "C" __global__ void MEMORY_BOUND batch_norm(const real* x, real* y, int wide, NORM) {
+extern "C" __global__ void MEMORY_BOUND batch_norm(const number* x, number* y, int wide, NORM) {
     if (wide) forward<WIDE>(x, y, GIVEN);
     else forward<1>(x, y, GIVEN);
 }
 
 extern "C" __global__ void MEMORY_BOUND
-    batch_norm_gradient_sums(const real* gy, const real* x, real* parts, int wide, NORM) {
+    batch_norm_gradient_sums(const number* gy, const number* x, real* parts, int wide, NORM) {
     if (wide) gradient_sums<WIDE>(gy, x, parts, GIVEN);
     else gradient_sums<1>(gy, x, parts, GIVEN);
 }
@@ -181,7 +181,7 @@ extern "C" __global__ void batch_norm_gradients(const real* parts, int shares, r
 }
 
 extern "C" __global__ void MEMORY_BOUND
-    batch_norm_backward(const real* gy, const real* x, const real* gradients, real* gx, int wide, NORM) {
+    batch_norm_backward(const number* gy, const number* x, const real* gradients, number* gx, int wide, NORM) {
     if (wide) backward<WIDE>(gy, x, gradients, gx, GIVEN);
     else backward<1>(gy, x, gradients, gx, GIVEN);
 }

@@ -18,7 +18,7 @@ from ..emulator.source import assemble
 FOLDER = Path(__file__).parent
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing, Ampere, Ampere, Ada, Hopper, Blackwell, Blackwell
 TENSOR_CORES = 80  # from here on: TF32 and asynchronous copies
-DTYPES = ("float32", "bfloat16", "float64")  # bfloat16: float32, whose factors tensor cores read as bf16
+DTYPES = ("float32", "bfloat16", "float64")
 
 
 class Usage(NamedTuple):
@@ -40,9 +40,9 @@ def sources():
 
 
 def builds(dtypes=DTYPES):
-    """(file, dtype) of all that runs: every file in every dtype, but bfloat16 only for products."""
-    tensor = {name for name, path in sources().items() if "TENSOR_CORES" in path.read_text(encoding="utf-8")}
-    return [(name, dtype) for name in sources() for dtype in dtypes if dtype != "bfloat16" or name in tensor]
+    """(file, dtype) of all that runs: every file in every dtype, but bfloat16 only where memory may hold it."""
+    rounded = {name for name, path in sources().items() if "number*" in path.read_text(encoding="utf-8")}
+    return [(name, dtype) for name in sources() for dtype in dtypes if dtype != "bfloat16" or name in rounded]
 
 
 def path(file):

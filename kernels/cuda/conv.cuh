@@ -12,11 +12,11 @@
 // The numbers that every kernel of the triangle takes, in this order (conv.py: _shape).
 #define SHAPE                                                                                                 \
     int images, int height, int width, int channels, int rows, int columns, int filters, int kh, int kw, int sh, \
-        int sw, int ph, int pw
-#define GIVEN images, height, width, channels, rows, columns, filters, kh, kw, sh, sw, ph, pw
+        int sw, int ph, int pw, int exact
+#define GIVEN images, height, width, channels, rows, columns, filters, kh, kw, sh, sw, ph, pw, exact
 
 struct Shape {
-    int images, height, width, channels, rows, columns, filters, kh, kw, sh, sw, ph, pw;
+    int images, height, width, channels, rows, columns, filters, kh, kw, sh, sw, ph, pw, exact;
 
     __device__ int pixels() const { return images * rows * columns; }  // of y
     __device__ int taps() const { return kh * kw * channels; }

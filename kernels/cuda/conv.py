@@ -5,7 +5,7 @@ Twins: ../reference.py, the same names.  Stands on product.py.  Read conv2d.cu n
 
 from .backends import backend_of, blocks, int32
 from .matmul import matmul
-from .product import Product, choose, multiply
+from .product import Product, choose, factors, multiply
 
 FEW = 4  # channels of an image, as in conv_transpose2d.cu
 
@@ -58,13 +58,14 @@ def _gather(backend, x, w, shape, y):
     n, height, width, channels = y.shape
     if channels > FEW:
         raise ValueError(f"version: gather is for at most {FEW} channels, got {channels}")
-    parts = matmul(x.reshape(-1, x.shape[-1]), w.reshape(-1, w.shape[-1]).T)
+    parts = matmul(x.reshape(-1, x.shape[-1]), w.reshape(-1, w.shape[-1]).T, exact=True)
     grid = (blocks(n * height * width, 256),)
-    numbers = int32("conv_transpose2d_gather", *shape)
+    numbers = int32("conv_transpose2d_gather", *shape, y.dtype == parts.dtype)
     backend.run("conv_transpose2d", "conv_transpose2d_gather", grid, (256,), [parts, y, *numbers], y.dtype)
     return y
 
 
 def _run(backend, name, arrays, shape, y, product, version):
-    arrays = [backend.xp.ascontiguousarray(array) for array in arrays]
-    return multiply(backend, name, name, arrays, shape, y, product, choose(backend, y.dtype, version))
+    version = choose(backend, y.dtype, version)
+    arrays = [backend.xp.ascontiguousarray(array) for array in factors(version, *arrays)]
+    return multiply(backend, name, name, arrays, shape, y, product, version)

@@ -12,7 +12,7 @@
 // Twin: ../reference.py:conv2d.  Stands on conv.cuh.  Read conv_transpose2d.cu next.
 #include "conv.cuh"
 
-extern "C" __global__ void conv2d_plain(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void conv2d_plain(const number* x, const number* w, void* y, SHAPE) {
     long long index = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (index >= (long long)images * rows * columns * filters) return;
     int k = index % filters, j = index / filters % columns, i = index / filters / columns % rows;
@@ -23,28 +23,28 @@ extern "C" __global__ void conv2d_plain(const real* x, const real* w, real* y, S
             int h = i * sh + r - ph, v = j * sw + t - pw;
             if (h < 0 || h >= height || v < 0 || v >= width) continue;
             for (int c = 0; c < channels; c++)
-                sum += x[((n * height + h) * width + v) * channels + c] *
+                sum += (real)x[((n * height + h) * width + v) * channels + c] *
                        w[((r * kw + t) * channels + c) * filters + k];
         }
-    y[index] = sum;
+    Out{y, exact}.put<1>(index, {sum});
 }
 
-__device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
+__device__ inline auto implicit(const number* x, const number* w, void* y, SHAPE) {
     Shape s = {GIVEN};
-    auto a = operand(x, s.windows(), s.window(), height, width, channels % 4 == 0);
-    auto b = operand(w, Line{filters, 1}, Line{s.taps(), filters}, 1, 1, filters % 4 == 0);
-    y += (size_t)blockIdx.z * s.pixels() * filters;
-    return product(a, b, Line{s.pixels(), filters}, y, filters, s.taps(), blockIdx.z, gridDim.z);
+    auto a = operand(x, s.windows(), s.window(), height, width, channels % CHUNK == 0);
+    auto b = operand(w, Line{filters, 1}, Line{s.taps(), filters}, 1, 1, filters % CHUNK == 0);
+    Out out = Out{y, exact}.from((size_t)blockIdx.z * s.pixels() * filters);
+    return product(a, b, Line{s.pixels(), filters}, out, filters, s.taps(), blockIdx.z, gridDim.z);
 }
 
-extern "C" __global__ void RESIDENT(256) conv2d_tiled(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv2d_tiled(const number* x, const number* w, void* y, SHAPE) {
     tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                        \
     extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                 \
-        name(const real* x, const real* w, real* y, SHAPE) {                \
+        name(const number* x, const number* w, void* y, SHAPE) {                \
         tensor_tile<BM, BN, WM, WN, true, false>(implicit(x, w, y, GIVEN)); \
     }
 TENSOR(conv2d_tensor_256x128, 256, 128, 64, 64)

@@ -11,7 +11,7 @@
 // Twin: ../reference.py:conv2d_weight.  Stands on conv.cuh.  Read reduce.cu next.
 #include "conv.cuh"
 
-extern "C" __global__ void conv2d_weight_plain(const real* x, const real* g, real* y, SHAPE) {
+extern "C" __global__ void conv2d_weight_plain(const number* x, const number* g, void* y, SHAPE) {
     int index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= kh * kw * channels * filters) return;
     int k = index % filters, c = index / filters % channels, t = index / filters / channels % kw;
@@ -22,28 +22,28 @@ extern "C" __global__ void conv2d_weight_plain(const real* x, const real* g, rea
             for (int j = 0; j < columns; j++) {
                 int h = i * sh + r - ph, v = j * sw + t - pw;
                 if (h < 0 || h >= height || v < 0 || v >= width) continue;
-                sum += x[((n * height + h) * width + v) * channels + c] *
+                sum += (real)x[((n * height + h) * width + v) * channels + c] *
                        g[((n * rows + i) * columns + j) * filters + k];
             }
-    y[index] = sum;
+    Out{y, exact}.put<1>(index, {sum});
 }
 
-__device__ inline auto implicit(const real* x, const real* g, real* y, SHAPE) {
+__device__ inline auto implicit(const number* x, const number* g, void* y, SHAPE) {
     Shape s = {GIVEN};
-    auto a = operand(x, s.window(), s.windows(), height, width, channels % 4 == 0);
-    auto b = operand(g, Line{filters, 1}, Line{s.pixels(), filters}, 1, 1, filters % 4 == 0);
-    y += (size_t)blockIdx.z * s.taps() * filters;
-    return product(a, b, Line{s.taps(), filters}, y, filters, s.pixels(), blockIdx.z, gridDim.z);
+    auto a = operand(x, s.window(), s.windows(), height, width, channels % CHUNK == 0);
+    auto b = operand(g, Line{filters, 1}, Line{s.pixels(), filters}, 1, 1, filters % CHUNK == 0);
+    Out out = Out{y, exact}.from((size_t)blockIdx.z * s.taps() * filters);
+    return product(a, b, Line{s.taps(), filters}, out, filters, s.pixels(), blockIdx.z, gridDim.z);
 }
 
-extern "C" __global__ void RESIDENT(256) conv2d_weight_tiled(const real* x, const real* g, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv2d_weight_tiled(const number* x, const number* g, void* y, SHAPE) {
     tile(implicit(x, g, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                         \
     extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                  \
-        name(const real* x, const real* g, real* y, SHAPE) {                 \
+        name(const number* x, const number* g, void* y, SHAPE) {                 \
         tensor_tile<BM, BN, WM, WN, false, false>(implicit(x, g, y, GIVEN)); \
     }
 TENSOR(conv2d_weight_tensor_256x128, 256, 128, 64, 64)

@@ -18,7 +18,7 @@
 
 constexpr int FEW = 4;  // channels of an image, as in conv.py
 
-extern "C" __global__ void conv_transpose2d_plain(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void conv_transpose2d_plain(const number* x, const number* w, void* y, SHAPE) {
     long long index = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (index >= (long long)images * height * width * channels) return;
     int c = index % channels, v = index / channels % width, h = index / channels / width % height;
@@ -28,13 +28,13 @@ extern "C" __global__ void conv_transpose2d_plain(const real* x, const real* w, 
         for (int t = 0; t < kw; t++) {
             int i = h + ph - r, j = v + pw - t;
             if (i < 0 || i % sh || i / sh >= rows || j < 0 || j % sw || j / sw >= columns) continue;
-            const real* pixel = x + ((n * rows + i / sh) * columns + j / sw) * filters;
-            for (int k = 0; k < filters; k++) sum += pixel[k] * w[((r * kw + t) * channels + c) * filters + k];
+            const number* pixel = x + ((n * rows + i / sh) * columns + j / sw) * filters;
+            for (int k = 0; k < filters; k++) sum += (real)pixel[k] * w[((r * kw + t) * channels + c) * filters + k];
         }
-    y[index] = sum;
+    Out{y, exact}.put<1>(index, {sum});
 }
 
-extern "C" __global__ void conv_transpose2d_gather(const real* parts, real* y, SHAPE) {
+extern "C" __global__ void conv_transpose2d_gather(const real* parts, void* y, SHAPE) {
     int pixel = blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= images * height * width) return;
     int v = pixel % width, h = pixel / width % height, n = pixel / width / height;
@@ -48,7 +48,7 @@ extern "C" __global__ void conv_transpose2d_gather(const real* parts, real* y, S
                 if (c < channels) sums[c] += part[c];
         }
     for (int c = 0; c < FEW; c++)
-        if (c < channels) y[pixel * channels + c] = sums[c];
+        if (c < channels) Out{y, exact}.put<1>(pixel * channels + c, {sums[c]});
 }
 
 // One axis of a phase: pixels first, first + stride, ... of `size`, and the taps that reach them.
@@ -61,7 +61,7 @@ struct Phase {
     }
 };
 
-__device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
+__device__ inline auto implicit(const number* x, const number* w, void* y, SHAPE) {
     int across = min(sw, width), phases = min(sh, height) * across;
     int phase = blockIdx.z % phases, part = blockIdx.z / phases, parts = gridDim.z / phases;
     Phase down(phase / across, kh, sh, ph, height), right(phase % across, kw, sw, pw, width);
@@ -71,26 +71,26 @@ __device__ inline auto implicit(const real* x, const real* w, real* y, SHAPE) {
     Pixels pixels = {count, rows * columns * filters, columns * filters, filters, 1, down.base, 1, right.base,
                      by_column, by_row};
     Taps back = {depth, columns * filters, filters, -1, by_filter, by_tap};
-    auto a = operand(x, pixels, back, rows, columns, filters % 4 == 0);
+    auto a = operand(x, pixels, back, rows, columns, filters % CHUNK == 0);
 
-    const real* first = w + (down.tap * kw + right.tap) * channels * filters;
+    const number* first = w + (down.tap * kw + right.tap) * channels * filters;
     Taps every = {depth, sh * kw * channels * filters, sw * channels * filters, 1, by_filter, by_tap};
-    auto b = operand(first, Line{channels, filters}, every, down.taps, right.taps, filters % 4 == 0);
+    auto b = operand(first, Line{channels, filters}, every, down.taps, right.taps, filters % CHUNK == 0);
 
-    Pixels out = {count, height * width * channels, sh * width * channels, sw * channels, 1, 0, 1, 0, by_column,
-                  by_row};
-    y += (size_t)part * images * height * width * channels + (down.first * width + right.first) * channels;
-    return product(a, b, out, y, channels, depth, part, parts);
+    Pixels here = {count, height * width * channels, sh * width * channels, sw * channels, 1, 0, 1, 0, by_column,
+                   by_row};
+    size_t first_number = (size_t)part * images * height * width * channels + (down.first * width + right.first) * channels;
+    return product(a, b, here, Out{y, exact}.from(first_number), channels, depth, part, parts);
 }
 
-extern "C" __global__ void RESIDENT(256) conv_transpose2d_tiled(const real* x, const real* w, real* y, SHAPE) {
+extern "C" __global__ void RESIDENT(256) conv_transpose2d_tiled(const number* x, const number* w, void* y, SHAPE) {
     tile(implicit(x, w, y, GIVEN));
 }
 
 #ifdef TENSOR_CORES
 #define TENSOR(name, BM, BN, WM, WN)                                       \
     extern "C" __global__ void TENSOR_BLOCK(BM, BN, WM, WN)                \
-        name(const real* x, const real* w, real* y, SHAPE) {               \
+        name(const number* x, const number* w, void* y, SHAPE) {               \
         tensor_tile<BM, BN, WM, WN, true, true>(implicit(x, w, y, GIVEN)); \
     }
 TENSOR(conv_transpose2d_tensor_256x128, 256, 128, 64, 64)

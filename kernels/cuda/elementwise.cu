@@ -9,38 +9,38 @@
 // Twins: ../reference.py, the same names.  Stands on maps.cuh.  Read batch_norm.cu next.
 #include "maps.cuh"
 
-template <class F, class... In> __device__ void each(long long n, real* y, F f, const In*... in) {
+template <class F, class... In> __device__ void each(long long n, number* y, F f, const In*... in) {
     long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x, threads = (long long)gridDim.x * blockDim.x;
-    bool aligned = ((size_t)y | ... | (size_t)in) % 16 == 0;
+    bool aligned = ((size_t)y | ... | (size_t)in) % sizeof(Run<WIDE>) == 0;
     long long runs = aligned ? n / WIDE : 0;
     auto run = [&](auto... p) {
-        Run<WIDE> out;
+        Run<WIDE, real> out;
         for (int j = 0; j < WIDE; j++) out.at[j] = f(p.at[j]...);
         return out;
     };
-    for (long long i = thread; i < runs; i += threads) ((Run<WIDE>*)y)[i] = run(((const Run<WIDE>*)in)[i]...);
+    for (long long i = thread; i < runs; i += threads) save(y + i * WIDE, run(load<WIDE>(in + i * WIDE)...));
     for (long long i = runs * WIDE + thread; i < n; i += threads) y[i] = f(in[i]...);
 }
 
-extern "C" __global__ void leaky_relu(const real* x, real* y, long long n, real slope) {
+extern "C" __global__ void leaky_relu(const number* x, number* y, long long n, real slope) {
     each(n, y, [=](real v) { return v > 0 ? v : slope * v; }, x);
 }
 
-extern "C" __global__ void leaky_relu_backward(const real* gy, const real* x, real* gx, long long n, real slope) {
+extern "C" __global__ void leaky_relu_backward(const number* gy, const number* x, number* gx, long long n, real slope) {
     each(n, gx, [=](real g, real v) { return v > 0 ? g : slope * g; }, gy, x);
 }
 
-extern "C" __global__ void add(const real* a, const real* b, real* y, long long n) {
+extern "C" __global__ void add(const number* a, const number* b, number* y, long long n) {
     each(n, y, [](real u, real v) { return u + v; }, a, b);
 }
 
 // A block of 32 x 8 threads takes 32 columns; gridDim.y blocks share the rows.
-extern "C" __global__ void bias_leaky_relu(real* y, const real* bias, int rows, int columns, real slope) {
+extern "C" __global__ void bias_leaky_relu(number* y, const real* bias, int rows, int columns, real slope) {
     int column = blockIdx.x * 32 + threadIdx.x;
     if (column >= columns) return;
     real b = bias[column];
     for (int row = blockIdx.y * 8 + threadIdx.y; row < rows; row += gridDim.y * 8) {
-        real v = y[(size_t)row * columns + column] + b;
+        real v = (real)y[(size_t)row * columns + column] + b;
         y[(size_t)row * columns + column] = v > 0 ? v : slope * v;
     }
 }

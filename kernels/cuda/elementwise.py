@@ -5,6 +5,7 @@ Twins: ../reference.py, the same names.  Stands on backends.py and matmul.py. Re
 
 import numpy as np
 
+from ..rounding import real
 from .backends import add_parts, backend_of, blocks, int32
 from .matmul import matmul
 
@@ -31,7 +32,8 @@ def linear(x, w, b, *, slope):
     """leaky_relu(x · w + b)"""
     backend = backend_of(x, w, b)
     y = matmul(x, w)
-    args = [y, backend.xp.ascontiguousarray(b), *int32("linear", *y.shape), y.dtype.type(slope)]
+    b = backend.xp.ascontiguousarray(b, real(y.dtype))
+    args = [y, b, *int32("linear", *y.shape), b.dtype.type(slope)]
     backend.run("elementwise", "bias_leaky_relu", _grid(backend, *y.shape), (LANES, LINES), args, y.dtype)
     return y
 
@@ -46,7 +48,7 @@ def column_sums(x):
     """y[c] = Σ_m x[m, c]"""
     backend = backend_of(x)
     grid = _grid(backend, *x.shape)
-    parts, y = backend.empty((grid[1], x.shape[1]), x.dtype), backend.empty(x.shape[1:], x.dtype)
+    parts, y = (backend.empty((*few, x.shape[1]), real(x.dtype)) for few in ((grid[1],), ()))
     backend.run("reduce", "column_sums", grid, (LANES, LINES), [x, parts, *int32("column_sums", *x.shape)], x.dtype)
     add_parts(backend, parts, y)
     return y
@@ -64,7 +66,7 @@ def _each(kernel, *arrays, **options):
     x = arrays[0]
     y = backend.empty(x.shape, x.dtype)
     if x.size:
-        args = [*arrays, y, np.int64(x.size), *(x.dtype.type(value) for value in options.values())]
+        args = [*arrays, y, np.int64(x.size), *(real(x.dtype).type(value) for value in options.values())]
         grid = min(blocks(x.size * x.itemsize, 16 * 256), 32 * backend.processors)
         backend.run("elementwise", kernel, (grid,), (256,), args, x.dtype)
     return y

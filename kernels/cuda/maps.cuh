@@ -13,15 +13,32 @@
 // Stands on nothing.  Twin: ../cpu/gemm.py.  Read tile.cuh next.
 #pragma once
 
+// bf16: the upper half of a float32. Rounded to nearest, ties to even, which sums of two numbers carry on to; a NaN stays
+// one.
+struct bf16 {
+    unsigned short bits;
+    bf16() = default;
+    __device__ bf16(float x) {
+        unsigned word = __float_as_uint(x);
+        bits = x != x ? 0x7fff : (word + 0x7fff + (word >> 16 & 1)) >> 16;
+    }
+    __device__ operator float() const { return __uint_as_float((unsigned)bits << 16); }
+};
+
+// real: what is computed with.  number: what lies in memory.
 #if DOUBLE
-typedef double real;
-#else
+typedef double real, number;
+#elif BF16
 typedef float real;
+typedef bf16 number;
+#else
+typedef float real, number;
 #endif
 
-// Neighbours that one instruction loads or stores: 16 bytes at most, from 16 bytes.
-template <int COUNT> struct alignas(COUNT * sizeof(real)) Run { real at[COUNT]; };
-constexpr int WIDE = 16 / sizeof(real);
+// Neighbours that one instruction loads or stores: 16 bytes at most, from an address that they divide.
+template <int COUNT, class T = number> struct alignas(COUNT * sizeof(T)) Run { T at[COUNT]; };
+constexpr int WIDE = 16 / sizeof(real);     // as many of them as fill a thread's hands
+constexpr int CHUNK = 16 / sizeof(number);  // as many as one copy brings
 
 // A kernel of so many threads a block, of which 512 shall fit on a multiprocessor: 128 registers for each.
 #define RESIDENT(threads) __launch_bounds__(threads, 512 / (threads))
@@ -75,24 +92,24 @@ struct Taps {
 
 // A matrix of which `outer` maps the rows (or columns) of the product and `inner` the index that is summed over.
 template <class Outer, class Inner> struct Operand {
-    const real* memory;
+    const number* memory;
     Outer outer;
     Inner inner;
     int height, width;  // what is inside
-    bool wide;          // four neighbours lie together, 16 bytes from 16 bytes
+    bool wide;          // a chunk of neighbours lies together, 16 bytes from 16 bytes
     __device__ bool inside(Part p) const {
         return (unsigned)p.row < (unsigned)height && (unsigned)p.column < (unsigned)width;  // and not negative
     }
     __device__ real at(int o, int i) const {
         Part p = outer(o) + inner(i);
-        return inside(p) ? memory[p.offset] : real(0);
+        return inside(p) ? real(memory[p.offset]) : real(0);
     }
 };
 
 template <class Outer, class Inner>
-__device__ Operand<Outer, Inner> operand(const real* memory, Outer outer, Inner inner, int height, int width,
-                                         bool fours) {
-    return {memory, outer, inner, height, width, fours && (size_t)memory % 16 == 0};
+__device__ Operand<Outer, Inner> operand(const number* memory, Outer outer, Inner inner, int height, int width,
+                                         bool chunks) {
+    return {memory, outer, inner, height, width, chunks && (size_t)memory % 16 == 0};
 }
 
 // The steps of a sum that one of `parts` blocks does.
@@ -103,18 +120,44 @@ struct Share {
     }
 };
 
+template <int COUNT> __device__ inline Run<COUNT, real> load(const number* from) {
+    Run<COUNT> found = *(const Run<COUNT>*)from;
+    Run<COUNT, real> run;
+    for (int i = 0; i < COUNT; i++) run.at[i] = found.at[i];
+    return run;
+}
+
+template <int COUNT> __device__ inline void save(number* to, const Run<COUNT, real>& run) {
+    Run<COUNT> rounded;
+    for (int i = 0; i < COUNT; i++) rounded.at[i] = run.at[i];
+    *(Run<COUNT>*)to = rounded;
+}
+
+// y as it is written: numbers; or, where `exact`, reals, as the parts of a sum that several blocks share.
+struct Out {
+    void* memory;
+    bool exact;
+    __device__ Out from(size_t offset) const {
+        return {exact ? (void*)((real*)memory + offset) : (void*)((number*)memory + offset), exact};
+    }
+    template <int COUNT> __device__ void put(size_t offset, const Run<COUNT, real>& run) const {
+        if (exact) *(Run<COUNT, real>*)((real*)memory + offset) = run;
+        else save((number*)memory + offset, run);
+    }
+};
+
 // y[m,n] = Σ_k A[m,k] · B[k,n], or a part of the sum: `parts` blocks share it, each in a copy of its own of y, which
 // add_parts (reduce.cu) adds up in a fixed order.
-template <class A, class B, class Out> struct Product {
+template <class A, class B, class Rows> struct Product {
     A a;
     B b;
-    Out out;  // the rows of y
-    real* y;
+    Rows out;  // the rows of y
+    Out y;
     int columns, depth, part, parts;
     __device__ Share share(int step) const { return Share((depth + step - 1) / step, part, parts); }
 };
 
-template <class A, class B, class Out>
-__device__ Product<A, B, Out> product(A a, B b, Out out, real* y, int columns, int depth, int part, int parts) {
+template <class A, class B, class Rows>
+__device__ Product<A, B, Rows> product(A a, B b, Rows out, Out y, int columns, int depth, int part, int parts) {
     return {a, b, out, y, columns, depth, part, parts};
 }

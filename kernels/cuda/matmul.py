@@ -5,19 +5,22 @@ Twin: ../reference.py:matmul.  Stands on product.py.  Read gemm.cu next.
 
 import numpy as np
 
+from ..rounding import real
 from .backends import backend_of
-from .product import Product, choose, multiply
+from .product import Product, choose, factors, multiply
 
 LAYOUTS = {(True, False): "nn", (True, True): "nt", (False, False): "tn"}  # as gemm.cu names them
 
 
-def matmul(a, b, *, version=None):
-    """y[..,m,n] = Σ_k a[..,m,k] · b[..,k,n]"""
+def matmul(a, b, *, version=None, exact=False):
+    """y[..,m,n] = Σ_k a[..,m,k] · b[..,k,n]; exact: that of bf16 is float32"""
     backend = backend_of(a, b)
     xp, version = backend.xp, choose(backend, a.dtype, version)
+    dtype = real(a.dtype) if exact else a.dtype
+    a, b = factors(version, a, b)
     m, k, n = *a.shape[-2:], b.shape[-1]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    y = backend.empty((*batch, m, n), a.dtype)
+    y = backend.empty((*batch, m, n), dtype)
     if not y.size or not k:
         y[...] = 0
         return y

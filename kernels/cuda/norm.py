@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..rounding import real
 from .backends import backend_of, blocks, int32
 
 THREADS, LANES, LINES = 256, 32, 32  # as in batch_norm.cu
@@ -19,9 +20,9 @@ def batch_norm_moments(x):
     x, rows, channels = _rows(backend, x)
     sizes = int32("batch_norm_moments", rows, channels)
     layout = _layout(backend, rows, channels, x)
-    parts, y = backend.empty((layout.shares, 2, channels), x.dtype), backend.empty((2, channels), x.dtype)
+    parts, y = (backend.empty((*few, 2, channels), real(x.dtype)) for few in ((layout.shares,), ()))
     layout.run(backend, "batch_norm_sums", [x, parts, *sizes, layout.wide])
-    _add_up(backend, "batch_norm_moments", [x, parts, np.int32(len(parts)), y, *sizes], y)
+    _add_up(backend, "batch_norm_moments", [x, parts, np.int32(len(parts)), y, *sizes], x)
     return y
 
 
@@ -43,9 +44,9 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
     gy = backend.xp.ascontiguousarray(gy)
     norm = _norm(backend, x, gamma, beta, moments, rows, channels, eps, slope)
     layout = _layout(backend, rows, channels, x, gy)
-    parts, gradients = backend.empty((layout.shares, 2, channels), x.dtype), backend.empty((2, channels), x.dtype)
+    parts, gradients = (backend.empty((*few, 2, channels), real(x.dtype)) for few in ((layout.shares,), ()))
     layout.run(backend, "batch_norm_gradient_sums", [gy, x, parts, layout.wide, *norm])
-    _add_up(backend, "batch_norm_gradients", [parts, np.int32(len(parts)), gradients, *norm], gradients)
+    _add_up(backend, "batch_norm_gradients", [parts, np.int32(len(parts)), gradients, *norm], x)
     gx = None
     if needs_x:
         gx = backend.empty(x.shape, x.dtype)
@@ -78,8 +79,9 @@ class Layout(NamedTuple):
 
 def _layout(backend, rows, channels, *arrays):
     """As many threads along the channels as there are runs of them, the other threads down the rows."""
-    run = 16 // arrays[0].itemsize
-    wide = channels % run == 0 and all(backend.address(array) % 16 == 0 for array in arrays)
+    itemsize = arrays[0].itemsize
+    run = 16 // real(arrays[0].dtype).itemsize
+    wide = channels % run == 0 and all(backend.address(array) % (run * itemsize) == 0 for array in arrays)
     runs = channels // run if wide else channels
     lanes = min(LANES, 1 << (runs - 1).bit_length())
     across, lines = blocks(runs, lanes), THREADS // lanes
@@ -87,9 +89,9 @@ def _layout(backend, rows, channels, *arrays):
     return Layout((across, shares), (lanes, lines), np.int32(wide))
 
 
-def _add_up(backend, kernel, args, y):
+def _add_up(backend, kernel, args, x):
     """Run a kernel that adds up shares: a block for every LANES channels."""
-    backend.run("batch_norm", kernel, (blocks(y.shape[1], LANES),), (LANES, LINES), args, y.dtype)
+    backend.run("batch_norm", kernel, (blocks(x.shape[-1], LANES),), (LANES, LINES), args, x.dtype)
 
 
 def _rows(backend, x):
@@ -99,5 +101,6 @@ def _rows(backend, x):
 
 def _norm(backend, x, gamma, beta, moments, rows, channels, eps, slope):
     """The arguments that batch_norm.cu calls NORM."""
-    arrays = [backend.xp.ascontiguousarray(array, x.dtype) for array in (gamma, beta, moments)]
-    return [*arrays, *int32("batch_norm", rows, channels), x.dtype.type(eps), x.dtype.type(slope)]
+    dtype = real(x.dtype)
+    arrays = [backend.xp.ascontiguousarray(array, dtype) for array in (gamma, beta, moments)]
+    return [*arrays, *int32("batch_norm", rows, channels), dtype.type(eps), dtype.type(slope)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..rounding import precision
+from ..rounding import bfloat16, precision, real
 from .backends import add_parts, blocks, int32
 
 VERSIONS = ("plain", "tiled", "tensor")
@@ -38,7 +38,7 @@ TILES = {
     "tensor_64x64": Tile(64, 64, 128, 4, 140),
     "tensor_128x16": Tile(128, 16, 128, 4, 130),
 }
-STAGES, DEPTH = 3, 16  # as in tensor_tile.cuh
+STAGES, DEPTH = 3, 16  # as in tensor_tile.cuh, of float32
 SHARE, MOST = 8, 256  # steps that a block does at least; blocks that share a sum at most
 
 # What a multiprocessor does in a clock, about Hopper's: products on its tensor cores, TF32; numbers that it reads from
@@ -63,13 +63,13 @@ class Product(NamedTuple):
 
 
 def choose(backend, dtype, version=None):
-    """The version that runs: the one asked for, a tile perhaps; else tensor cores, for float32 where there are some.
+    """The version that runs: the one asked for, a tile perhaps; else tensor cores, where there are some for the dtype.
 
-    ../rounding.py says whether their inputs may be rounded.
+    ../rounding.py says whether float32 may be rounded.
     """
     if version is None:
-        wanted = np.dtype(dtype) == np.float32 and backend.tensor_cores and precision() != "fp32"
-        return "tensor" if wanted else "tiled"
+        rounded = (np.dtype(dtype) == np.float32 and precision() != "fp32") or str(dtype) == "bfloat16"
+        return "tensor" if rounded and backend.tensor_cores else "tiled"
     if version not in (*VERSIONS, *TILES):
         raise ValueError(f"version: got {version!r}; know {', '.join(dict.fromkeys((*VERSIONS, *TILES)))}")
     if version.startswith("tensor") and not backend.tensor_cores:
@@ -77,23 +77,35 @@ def choose(backend, dtype, version=None):
     return version
 
 
+def factors(version, *arrays):
+    """The arrays as tensor cores shall read them: in bf16, if that is the precision."""
+    if version.startswith("tensor") and precision() == "bf16" and arrays[0].dtype == np.float32:
+        return [array.astype(bfloat16()) for array in arrays]
+    return arrays
+
+
 def multiply(backend, file, name, arrays, numbers, y, product, version):
     """Run kernel `name` of the chosen version: arrays and numbers are its arguments before and behind y → y."""
     int32(name, *(array.size for array in (*arrays, y)))  # offsets are ints
-    numbers = int32(name, *numbers)
-    if version == "plain":
-        backend.run(file, f"{name}_plain", (blocks(y.size, 256),), (256,), [*arrays, y, *numbers], y.dtype)
-        return y
-    chosen, parts = plan(product, version, backend.processors)
-    tile = TILES[chosen]
-    shared = 0 if chosen == "tiled" else stages(tile.rows, tile.columns, product.along)
-    work = y if parts == 1 else backend.empty((parts, *y.shape), y.dtype)
-    build = "bfloat16" if chosen != "tiled" and precision() == "bf16" else y.dtype
-    grid = blocks(product.rows, tile.rows), blocks(product.columns, tile.columns), product.count * parts
-    backend.run(file, f"{name}_{chosen}", grid, (tile.threads,), [*arrays, work, *numbers], build, shared)
+    dtype = arrays[0].dtype
+    chosen, parts = ("plain", 1) if version == "plain" else plan(_halved(product, dtype), version, backend.processors)
+    work = y if parts == 1 else backend.empty((parts, *y.shape), real(dtype))
+    args = [*arrays, work, *int32(name, *numbers, work.dtype == real(dtype))]
+    if chosen == "plain":
+        grid, threads, shared = (blocks(y.size, 256),), 256, 0
+    else:
+        rows, columns, threads = TILES[chosen][:3]
+        grid = blocks(product.rows, rows), blocks(product.columns, columns), product.count * parts
+        shared = 0 if chosen == "tiled" else stages(rows, columns, product.along)
+    backend.run(file, f"{name}_{chosen}", grid, (threads,), args, dtype, shared)
     if parts > 1:
         add_parts(backend, work, y)
     return y
+
+
+def _halved(product, dtype):
+    """To the plan a product of bf16 is one of half the depth: a step takes as long, and does twice as much of it."""
+    return product._replace(depth=blocks(product.depth, 2)) if str(dtype) == "bfloat16" else product
 
 
 @functools.lru_cache(maxsize=1024)

@@ -23,38 +23,39 @@
 // two or three instructions instead of one.
 __device__ inline unsigned to_tf32(float x) { return __float_as_uint(x * (1 + 1.f / 3072)); }
 
-__device__ inline unsigned to_bf16(float low, float high) {
-    unsigned pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));  // the first source goes to the high half
-    return pair;
-}
-
-__device__ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+__device__ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-__device__ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+__device__ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// ldmatrix: every lane names 16 bytes of shared memory, and lane 4·g + t gets word t of those that lanes g, 8 + g, 16 + g
-// and 24 + g have named.
-__device__ inline void load_matrices(float& a, float& b, float& c, float& d, const float* row) {
+// ldmatrix: every lane names a row of 16 bytes of shared memory, lanes 8·i ... 8·i + 7 those of matrix i, and lane
+// 4·g + t gets word t of row g of every matrix; or, TRANSPOSED, numbers g of rows 2·t and 2·t + 1, which are bf16.
+template <bool TRANSPOSED>
+__device__ inline void load_matrices(unsigned (&words)[4], const void* row) {
     unsigned from = (unsigned)__cvta_generic_to_shared(row);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(a), "=f"(b), "=f"(c), "=f"(d) : "r"(from));
+    if constexpr (TRANSPOSED)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "r"(from));
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "r"(from));
 }
 
 template <int BYTES> __device__ inline void copy_async(void* shared, const void* global, bool wanted) {
     unsigned to = (unsigned)__cvta_generic_to_shared(shared);
     int size = wanted ? BYTES : 0;
-    if constexpr (BYTES == 16)  // past the first cache; the others must go through it
+    if constexpr (BYTES == 2)  // too few for an asynchronous one
+        *(unsigned short*)shared = wanted ? *(const unsigned short*)global : 0;
+    else if constexpr (BYTES == 16)  // past the first cache; the others must go through it
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(size) : "memory");
     else
         asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(BYTES), "r"(size)

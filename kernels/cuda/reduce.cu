@@ -7,7 +7,7 @@
 #include "maps.cuh"
 
 // 32 x 8 threads: a line adds every eighth part, then the first line adds up the lines.
-extern "C" __global__ void add_parts(const real* parts, real* y, int count, int size) {
+extern "C" __global__ void add_parts(const real* parts, number* y, int count, int size) {
     __shared__ real sums[8][32];
     int i = blockIdx.x * 32 + threadIdx.x;
     real sum = 0;
@@ -22,14 +22,14 @@ extern "C" __global__ void add_parts(const real* parts, real* y, int count, int 
 }
 
 // 32 x 8 threads: a warp reads 32 neighbouring columns of a row, eight rows at a time.
-extern "C" __global__ void column_sums(const real* x, real* y, int rows, int columns) {
+extern "C" __global__ void column_sums(const number* x, real* y, int rows, int columns) {
     __shared__ real sums[8][32];
     int column = blockIdx.x * 32 + threadIdx.x;
     Share share(rows, blockIdx.y, gridDim.y);
     real sum = 0;
     if (column < columns)
 #pragma unroll 8
-        for (int row = share.first + threadIdx.y; row < share.last; row += 8) sum += x[(size_t)row * columns + column];
+        for (int row = share.first + threadIdx.y; row < share.last; row += 8) sum += (real)x[(size_t)row * columns + column];
     sums[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y || column >= columns) return;

@@ -1,9 +1,9 @@
 // The product on tensor cores, with asynchronous copies two steps ahead of the multiplications.
 //
-//     y[m,n] = Σ_k A[m,k] · B[k,n]      inputs keep 11 significant bits (TF32) or 8 (bf16), sums are float32
+//     y[m,n] = Σ_k A[m,k] · B[k,n]      factors keep 11 significant bits (TF32) or 8 (bf16), sums are float32
 //
-// Memory, global and shared, holds float32 in both cases; a number is rounded when a register takes it (fragments).
-// bf16 has half as many instructions, and the same traffic.
+// float32 lies as it is in shared memory too, and is rounded when a register takes it. bf16 is half as long: a stage
+// holds twice as many numbers of k, an instruction takes twice as many.
 //
 // A block owns BM x BN of y, a warp WM x WN of those in registers, one instruction 16 x 8. Shared memory holds STAGES
 // steps of DEPTH numbers of k: while the tensor cores work on one, the copies of the next are under way. One barrier a
@@ -29,88 +29,82 @@
 #define TENSOR_BLOCK(BM, BN, WM, WN) \
     __launch_bounds__(TENSOR_THREADS(BM, BN, WM, WN), TENSOR_RESIDENT(WM, WN) / TENSOR_THREADS(BM, BN, WM, WN))
 
-constexpr int STAGES = 3, DEPTH = 16;
-constexpr int TAKES = BF16 ? 16 : 8;  // numbers of k that one instruction takes
+constexpr int STAGES = 3, DEPTH = 4 * CHUNK;
+constexpr int TAKES = 2 * CHUNK;  // numbers of k that one instruction takes
 
 // An operand's part of a stage: ROWS rows of A (or columns of B), of which a warp reads GROUPS groups of 8.
 //
 // It lies as the operand lies in memory, so that 16 bytes go over in one copy. ALONG, neighbours are neighbours in k:
-// lines of DEPTH + 4, and ldmatrix hands out fours of k. Else they are neighbours in m (or n): lines of ROWS + 8, and a
-// lane takes RUN neighbours, one for each of RUN groups: which row of y is called row i of a group is free, if store()
-// calls it the same. With these paddings the eight lanes that are served together use 32 different banks.
-template <int ROWS_, bool ALONG_, int GROUPS_> struct Panel {
+// lines of DEPTH and a chunk, of which ldmatrix hands out chunks. Else they are neighbours in m (or n): lines of ROWS +
+// 8. ldmatrix turns those of bf16 round; of float32 it cannot, and a lane takes RUN neighbours, one for each of RUN
+// groups: which row of y is called row i of a group is free, if store() calls it the same. With these paddings the
+// eight lanes that are served together use 32 different banks.
+template <int ROWS_, bool ALONG_, int GROUPS_, bool LEFT> struct Panel {
     static constexpr int ROWS = ROWS_, GROUPS = GROUPS_;
-    static constexpr bool ALONG = ALONG_;
-    static constexpr int PITCH = ALONG ? DEPTH + 4 : ROWS + 8, LINES = ALONG ? ROWS : DEPTH, SIZE = PITCH * LINES;
-    static constexpr int RUN = ALONG ? 1 : GROUPS < 4 ? GROUPS : 4;
+    static constexpr bool ALONG = ALONG_, MATRICES = ALONG || BF16;
+    static constexpr int PITCH = ALONG ? DEPTH + CHUNK : ROWS + 8, LINES = ALONG ? ROWS : DEPTH, SIZE = PITCH * LINES;
+    static constexpr int RUN = MATRICES ? 1 : GROUPS < 4 ? GROUPS : 4;
 
     __device__ static int row(int group, int i) { return group / RUN * RUN * 8 + i * RUN + group % RUN; }
 
-    // Of row g of every group, numbers k + t and k + t + 4.
-    __device__ static void read(float (&numbers)[GROUPS][2], const float* panel, int first, int k) {
+    // Two groups' registers: which one holds chunk `half` of group `one`. A takes all four of them, B two and two.
+    __device__ static constexpr int place(int one, int half) { return LEFT ? one + 2 * half : one * 2 + half; }
+
+    // An instruction's registers: of row g of every group, word t of chunk k / CHUNK and of the next.
+    __device__ static void fragments(unsigned (&registers)[GROUPS / 2][4], const number* panel, int first, int k) {
         int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
-        for (int u = 0; u < GROUPS; u += ALONG ? 2 : RUN) {
-            if constexpr (ALONG)
-                load_matrices(numbers[u][0], numbers[u][1], numbers[u + 1][0], numbers[u + 1][1],
-                              panel + (first + row(u, lane / 16 * 8 + lane % 8)) * PITCH + k + lane / 8 % 2 * 4);
-            else
+        for (int u = 0; u < GROUPS; u += MATRICES ? 2 : RUN) {
+            if constexpr (MATRICES) {
+                int one = LEFT ? lane / 8 % 2 : lane / 16, half = LEFT ? lane / 16 : lane / 8 % 2;
+                load_matrices<!ALONG>(registers[u / 2],
+                                      ALONG ? panel + (first + row(u + one, lane % 8)) * PITCH + k + half * CHUNK
+                                            : panel + (k + half * 8 + lane % 8) * PITCH + first + row(u + one, 0));
+            } else
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     auto run = *(const Run<RUN>*)(panel + (k + t + half * 4) * PITCH + first + row(u, g));
 #pragma unroll
-                    for (int i = 0; i < RUN; i++) numbers[u + i][half] = run.at[i];
+                    for (int i = 0; i < RUN; i++)
+                        registers[(u + i) / 2][place((u + i) % 2, half)] = __float_as_uint(run.at[i]);
                 }
         }
-    }
-
-    // The same as an instruction's registers. Which two of k share one of bf16 is free, if it is the same for both
-    // operands: k + t and k + t + 4 are at hand.
-    __device__ static void fragments(unsigned (&registers)[GROUPS][2], const float* panel, int first, int k) {
-        float numbers[TAKES / 8][GROUPS][2];
+        if (!BF16)
 #pragma unroll
-        for (int i = 0; i < TAKES / 8; i++) read(numbers[i], panel, first, k + i * 8);
-#pragma unroll
-        for (int u = 0; u < GROUPS; u++)
-#pragma unroll
-            for (int e = 0; e < 2; e++)
-                registers[u][e] = BF16 ? to_bf16(numbers[e % (TAKES / 8)][u][0], numbers[e % (TAKES / 8)][u][1])
-                                       : to_tf32(numbers[0][u][e]);
+            for (int u = 0; u < GROUPS / 2; u++)
+                for (unsigned& r : registers[u]) r = to_tf32(__uint_as_float(r));
     }
 };
 
-// What a thread copies of an operand at every step: chunks of four numbers, each in one copy of 16 bytes or in four.
+// What a thread copies of an operand at every step: chunks, each in one copy of 16 bytes or number by number.
 // Its places in the panel are always the same, hence its rows, too; and ALONG all its chunks have one k.
 template <class Panel, int THREADS, int BYTES, class O> struct Courier {
-    static constexpr int ACROSS = (Panel::ALONG ? DEPTH : Panel::ROWS) / 4, DOWN = THREADS / ACROSS;
+    static constexpr int ACROSS = (Panel::ALONG ? DEPTH : Panel::ROWS) / CHUNK, DOWN = THREADS / ACROSS;
     static constexpr int ROUNDS = (Panel::LINES + DOWN - 1) / DOWN, PIECES = 16 / BYTES;
     static_assert(THREADS % ACROSS == 0, "a thread keeps its place across");
+    static constexpr int ROWS = Panel::ALONG ? ROUNDS : PIECES, KS = Panel::ALONG ? PIECES : ROUNDS;
     const O& operand;
-    int line, place;
-    Part rows[Panel::ALONG ? ROUNDS : PIECES];
+    int line, across;
+    Part rows[ROWS];
 
     __device__ Courier(const O& operand, int first)
-        : operand(operand), line(threadIdx.x / ACROSS), place(threadIdx.x % ACROSS * 4) {
+        : operand(operand), line(threadIdx.x / ACROSS), across(threadIdx.x % ACROSS * CHUNK) {
 #pragma unroll
-        for (int i = 0; i < (Panel::ALONG ? ROUNDS : PIECES); i++)
-            rows[i] = operand.outer(first + (Panel::ALONG ? line + i * DOWN : place + i));
+        for (int i = 0; i < ROWS; i++) rows[i] = operand.outer(first + (Panel::ALONG ? line + i * DOWN : across + i));
     }
 
-    __device__ void send(float* panel, int first_k, bool wanted) const {
-        Part ks[Panel::ALONG ? PIECES : ROUNDS];
+    __device__ void send(number* panel, int first_k, bool wanted) const {
+#pragma unroll(BYTES == 2 ? 1 : KS)  // copies that are not asynchronous wait in registers
+        for (int j = 0; j < KS; j++) {
+            Part k = operand.inner(first_k + (Panel::ALONG ? across + j : line + j * DOWN));
+            if (!wanted) k.row = FAR;
 #pragma unroll
-        for (int i = 0; i < (Panel::ALONG ? PIECES : ROUNDS); i++) {
-            ks[i] = operand.inner(first_k + (Panel::ALONG ? place + i : line + i * DOWN));
-            if (!wanted) ks[i].row = FAR;
-        }
-#pragma unroll
-        for (int round = 0; round < ROUNDS; round++) {
-            if (Panel::LINES % DOWN && line + round * DOWN >= Panel::LINES) break;
-#pragma unroll
-            for (int piece = 0; piece < PIECES; piece++) {
-                Part p = rows[Panel::ALONG ? round : piece] + ks[Panel::ALONG ? piece : round];
-                copy_async<BYTES>(panel + (line + round * DOWN) * Panel::PITCH + place + piece,
-                                  operand.memory + p.offset, operand.inside(p));
+            for (int i = 0; i < ROWS; i++) {
+                int to = line + (Panel::ALONG ? i : j) * DOWN, piece = Panel::ALONG ? j : i;
+                if (Panel::LINES % DOWN && to >= Panel::LINES) break;
+                Part p = rows[i] + k;
+                copy_async<BYTES>(panel + to * Panel::PITCH + across + piece, operand.memory + p.offset,
+                                  operand.inside(p));
             }
         }
     }
@@ -118,30 +112,32 @@ template <class Panel, int THREADS, int BYTES, class O> struct Courier {
 
 // One stage into the sums of this warp, whose part begins at (wm, wn) of the block's.
 template <class Left, class Right, int MS, int NS>
-__device__ inline void multiply(float (&sums)[MS][NS][4], const float* left, const float* right, int wm, int wn) {
+__device__ inline void multiply(float (&sums)[MS][NS][4], const number* left, const number* right, int wm, int wn) {
 #pragma unroll
     for (int k = 0; k < DEPTH; k += TAKES) {
-        unsigned a[2 * MS][2], b[NS][2];
+        unsigned a[MS][4], b[NS / 2][4];
         Left::fragments(a, left, wm, k);
         Right::fragments(b, right, wn, k);
 #pragma unroll
         for (int i = 0; i < MS; i++)
 #pragma unroll
             for (int j = 0; j < NS; j++) {
-                unsigned both[4] = {a[2 * i][0], a[2 * i + 1][0], a[2 * i][1], a[2 * i + 1][1]};
-                if (BF16) mma_bf16(sums[i][j], both, b[j]);
-                else mma_tf32(sums[i][j], both, b[j]);
+                unsigned first = b[j / 2][j % 2 * 2], second = b[j / 2][j % 2 * 2 + 1];
+                if (BF16) mma_bf16(sums[i][j], a[i], first, second);
+                else mma_tf32(sums[i][j], a[i], first, second);
             }
     }
 }
 
-template <int COUNT> __device__ inline void put(float* line, int column, int columns, const Run<COUNT>& run) {
-    if (columns % COUNT == 0) {
-        if (column < columns) *(Run<COUNT>*)(line + column) = run;
+// COUNT neighbours of y from a place in its line of numbers; those that are beyond its end are left out.
+template <int COUNT, class P>
+__device__ inline void put(const P& p, const Part& row, int column, const Run<COUNT, float>& run) {
+    if (p.columns % COUNT == 0) {
+        if (column < p.columns) p.y.template put<COUNT>(row.offset + column, run);
     } else
 #pragma unroll
         for (int i = 0; i < COUNT; i++)
-            if (column + i < columns) line[column + i] = run.at[i];
+            if (column + i < p.columns) p.y.template put<1>(row.offset + column + i, {run.at[i]});
 }
 
 template <class Left, class Right, int MS, int NS, class P>
@@ -156,12 +152,12 @@ __device__ inline void store(const float (&sums)[MS][NS][4], const P& p, int m, 
             const float(*d)[4] = &sums[u / 2][j];
             int e = u % 2 * 2, column = n + Right::row(j, t * 2);  // columns 2·t and 2·t + 1 of RUN groups lie together
             if constexpr (Right::RUN == 4) {
-                put<4>(p.y + row.offset, column, p.columns, {d[0][e], d[1][e], d[2][e], d[3][e]});
-                put<4>(p.y + row.offset, column + 4, p.columns, {d[0][e + 1], d[1][e + 1], d[2][e + 1], d[3][e + 1]});
+                put<4>(p, row, column, {d[0][e], d[1][e], d[2][e], d[3][e]});
+                put<4>(p, row, column + 4, {d[0][e + 1], d[1][e + 1], d[2][e + 1], d[3][e + 1]});
             } else if constexpr (Right::RUN == 2)
-                put<4>(p.y + row.offset, column, p.columns, {d[0][e], d[1][e], d[0][e + 1], d[1][e + 1]});
+                put<4>(p, row, column, {d[0][e], d[1][e], d[0][e + 1], d[1][e + 1]});
             else
-                put<2>(p.y + row.offset, column, p.columns, {d[0][e], d[0][e + 1]});
+                put<2>(p, row, column, {d[0][e], d[0][e + 1]});
         }
     }
 }
@@ -169,10 +165,10 @@ __device__ inline void store(const float (&sums)[MS][NS][4], const P& p, int m, 
 template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, int BYTES, class P>
 __device__ inline void tensor_steps(const P& p) {
     constexpr int THREADS = TENSOR_THREADS(BM, BN, WM, WN);
-    typedef Panel<BM, A_ALONG, WM / 8> Left;
-    typedef Panel<BN, B_ALONG, WN / 8> Right;
+    typedef Panel<BM, A_ALONG, WM / 8, true> Left;
+    typedef Panel<BN, B_ALONG, WN / 8, false> Right;
     constexpr int STAGE = Left::SIZE + Right::SIZE;
-    extern __shared__ __align__(16) float stages[];
+    extern __shared__ __align__(16) number stages[];
     Share share = p.share(DEPTH);
     int m = blockIdx.x * BM, n = blockIdx.y * BN;
     int warp = threadIdx.x / 32, wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * WN;
@@ -190,7 +186,7 @@ __device__ inline void tensor_steps(const P& p) {
         wait_copies<STAGES - 2>();
         __syncthreads();
         fetch(step + STAGES - 1, free);
-        const float* left = stages + stage * STAGE;
+        const number* left = stages + stage * STAGE;
         multiply<Left, Right>(sums, left, left + Left::SIZE, wm, wn);
         free = stage;
         stage = stage + 1 < STAGES ? stage + 1 : 0;
@@ -200,7 +196,7 @@ __device__ inline void tensor_steps(const P& p) {
 
 template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, class P> __device__ void tensor_tile(P p) {
     if (p.a.wide && p.b.wide) tensor_steps<BM, BN, WM, WN, A_ALONG, B_ALONG, 16>(p);
-    else tensor_steps<BM, BN, WM, WN, A_ALONG, B_ALONG, 4>(p);
+    else tensor_steps<BM, BN, WM, WN, A_ALONG, B_ALONG, sizeof(number)>(p);
 }
 
 #endif

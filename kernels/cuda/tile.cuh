@@ -33,7 +33,7 @@ template <class P> __device__ void tile(P p) {
         Part row = p.out(m + down + DESK * i);
         for (int j = 0; j < OWN; j++) {
             int column = n + across + DESK * j;
-            if (row.row != FAR && column < p.columns) p.y[row.offset + column] = sums[i][j];
+            if (row.row != FAR && column < p.columns) p.y.template put<1>(row.offset + column, {sums[i][j]});
         }
     }
 }

@@ -14,7 +14,8 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*$', re.M)
 _SYSTEM = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*$", re.M)
 _BOUNDS = r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)\s*"
 _KERNEL = re.compile(rf"__global__\s+(?:void\s+)?(?:{_BOUNDS})?(?:void\s+)?(\w+)\s*\(")
-_SHARED = re.compile(r"(extern\s+)?__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w:]+(?:\s+\w+)*?)\s+(\w[^;(]*);")
+_TYPE = r"(?:(?:unsigned|signed|long|short|volatile)\s+)*[\w:]+"
+_SHARED = re.compile(rf"(extern\s+)?__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?({_TYPE})\s+(\w[^;(]*);")
 
 
 def assemble(path, _seen=None):

@@ -26,7 +26,7 @@ template <int DEPTH, class A, class B> void multiply(void** parts, unsigned mask
         }
 }
 
-__attribute__((noinline)) inline void read_row(const float* row, const char* file, int line) {
+__attribute__((noinline)) inline void read_row(const void* row, const char* file, int line) {
     Quiet quiet;
     check(row, 16, false, __builtin_return_address(0));
     if ((uintptr_t)row % 16) fault("%s:%d: ldmatrix wants addresses that 16 divides", file, line);
@@ -39,16 +39,8 @@ inline float bf16(unsigned pair, int which) { return __uint_as_float(which ? pai
 
 inline unsigned to_tf32(float x) { return __float_as_uint(x * (1 + 1.f / 3072)); }  // ptx.cuh says why
 
-// Round both to nearest, ties to even, to the 7 bits of mantissa that bf16 has; two in one register.
-inline unsigned to_bf16(float low, float high) {
-    auto round = [](float x) {
-        unsigned bits = __float_as_uint(x);
-        return std::isnan(x) ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
-    };
-    return round(low) | round(high) << 16;
-}
-
-inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SITE_HERE) {
+inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, SITE_HERE) {
+    unsigned b[] = {b0, b1};
     emulator::Fragments mine = {d, a, b};
     emulator::warp_together(~0u, &mine, file, line, [](void** parts, unsigned mask) {
         using namespace emulator;
@@ -59,7 +51,8 @@ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
     });
 }
 
-inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SITE_HERE) {
+inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, SITE_HERE) {
+    unsigned b[] = {b0, b1};
     emulator::Fragments mine = {d, a, b};
     emulator::warp_together(~0u, &mine, file, line, [](void** parts, unsigned mask) {
         using namespace emulator;
@@ -72,19 +65,26 @@ inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[
     });
 }
 
-inline void load_matrices(float& a, float& b, float& c, float& d, const float* row, SITE_HERE) {
-    struct Offer { float* to[4]; const float* row; } offer = {{&a, &b, &c, &d}, row};
+template <bool TRANSPOSED>
+inline void load_matrices(unsigned (&words)[4], const void* row, SITE_HERE) {
+    struct Offer { unsigned* to; const void* row; } offer = {words, row};
     emulator::read_row(row, file, line);
     emulator::warp_together(~0u, &offer, file, line, [](void** parts, unsigned mask) {
         if (mask != ~0u) return emulator::fault("ldmatrix wants all 32 lanes, got 0x%08x", mask);
+        auto at = [&](int matrix, int row) { return ((Offer*)parts[matrix * 8 + row])->row; };
         for (int lane = 0; lane < 32; lane++)
-            for (int i = 0; i < 4; i++)
-                *((Offer*)parts[lane])->to[i] = ((Offer*)parts[i * 8 + lane / 4])->row[lane % 4];
+            for (int i = 0; i < 4; i++) {
+                int g = lane / 4, t = lane % 4;
+                auto half = [&](int row) { return (unsigned)((const unsigned short*)at(i, row))[g]; };
+                ((Offer*)parts[lane])->to[i] =
+                    TRANSPOSED ? half(2 * t) | half(2 * t + 1) << 16 : ((const unsigned*)at(i, g))[t];
+            }
     });
 }
 
 template <int BYTES> void copy_async(void* shared, const void* global, bool wanted, SITE_HERE) {
-    emulator::copy_later(shared, global, BYTES, wanted ? BYTES : 0, file, line);
+    if (BYTES == 2) *(unsigned short*)shared = wanted ? *(const unsigned short*)global : 0;
+    else emulator::copy_later(shared, global, BYTES, wanted ? BYTES : 0, file, line);
 }
 inline void commit_copies() {
     emulator::Quiet quiet;
