@@ -15,7 +15,7 @@ KERNELS = ["minigan.kernels", *(f"minigan.kernels.{name}" for name in find_packa
 PACKAGES = [name for name in find_packages(include=["minigan", "minigan.*"]) if not name.startswith("minigan.kernels")]
 CUDA = [f"nvidia-cuda-{name}>=13" for name in ("nvrtc", "runtime", "crt", "nvdisasm")]  # a compiler without a toolkit
 CUDA = [f"{name}; platform_system != 'Darwin'" for name in ("cuda-bindings>=13", *CUDA)]
-TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", *CUDA]
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "ml_dtypes>=0.4", *CUDA]
 
 setup(
     name="minigan",
@@ -30,8 +30,8 @@ setup(
     package_data={"minigan": ["py.typed"], "minigan.kernels": ["cuda/*.cu", "cuda/*.cuh", "emulator/*.h"]},
     install_requires=["numpy>=1.26", "numba>=0.61", "matplotlib>=3.8", "tqdm>=4.60", "safetensors>=0.7"],
     extras_require={
-        "cuda12": ["cupy-cuda12x>=14"],
-        "cuda13": ["cupy-cuda13x>=14"],
+        "cuda12": ["cupy-cuda12x>=14", "ml_dtypes>=0.4"],
+        "cuda13": ["cupy-cuda13x>=14", "ml_dtypes>=0.4"],
         "test": TEST,
         "bench": ["torch>=2.6"],
     },

@@ -62,6 +62,12 @@ def _backend(kernel, *arrays, reals=()):
     return _named("cpu" if _choice == "cpu" else "cuda")
 
 
+def activations(array):
+    """The dtype in which what a network makes of an array shall lie: bfloat16 for float32 under precision("bf16")."""
+    on_cuda = gpu.is_cupy(array) or _choice == "emulator"
+    return rounding.bfloat16() if on_cuda and array.dtype == _FAST[0] and precision() == "bf16" else array.dtype
+
+
 @functools.cache
 def _named(backend):
     return importlib.import_module(f".{backend}", __name__)  # Numba takes a third of a second to import: not before

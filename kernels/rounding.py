@@ -50,6 +50,11 @@ def real(dtype):
     return np.dtype(np.float32) if str(dtype) == "bfloat16" else np.dtype(dtype)
 
 
+def floating(dtype):
+    """Whether numbers of a dtype have fractions: NumPy calls bfloat16 none of its own kinds."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
 @contextlib.contextmanager
 def using(name):
     """Context in which products are formed in a precision; None: as they were."""

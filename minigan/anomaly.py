@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .kernels.rounding import floating
+
 active = False
 _lines = weakref.WeakKeyDictionary()  # tensor -> the user's line that made it
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -67,7 +69,7 @@ def _line(node):
 
 
 def _non_finite(array):
-    if array.dtype.kind != "f":
+    if not floating(array.dtype):
         return None
     bad = int(array.size - np.isfinite(array).sum())
     return f"{bad} of {array.size} values that are NaN or infinite" if bad else None

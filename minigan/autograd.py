@@ -21,6 +21,7 @@ import numpy as np
 from . import anomaly as anomalies
 from . import device as devices
 from .kernels.gpu import out_of_memory
+from .kernels.rounding import floating
 from .tensor import Tensor
 
 _recording = True
@@ -261,12 +262,12 @@ def as_tensor(x, like=None):
     if isinstance(x, Tensor):
         return x
     xp = np if like is None else devices.array_module(like.data)
-    if like is not None and like.dtype.kind == "f" and type(x) in (int, float):
+    if like is not None and floating(like.dtype) and type(x) in (int, float):
         return Tensor(xp.asarray(x, like.dtype))  # one kernel on a GPU
     if getattr(x, "ndim", 0):
         xp = devices.array_module(x)  # an array stays where it is: the op says that devices are mixed
     x = xp.asarray(x)
-    if like is not None and x.dtype.kind in "fiu" and like.dtype.kind == "f":
+    if like is not None and x.dtype.kind in "fiu" and floating(like.dtype):
         x = x.astype(like.dtype, copy=False)
     return Tensor(x)
 
@@ -277,7 +278,7 @@ def _as_tensors(op, inputs):
         kinds = ", ".join(type(x).__name__ for x in inputs)
         raise TypeError(f"{op.name}: wants tensors or arrays ({', '.join(op.arguments) or op.variadic}), got {kinds}")
     tensors = [x for x in inputs if isinstance(x, Tensor)]
-    like = max(tensors, key=lambda x: x.dtype.kind == "f", default=None)  # a mask does not say the dtype of a number
+    like = max(tensors, key=lambda x: floating(x.dtype), default=None)  # a mask does not say the dtype of a number
     return [as_tensor(x, like) for x in inputs]
 
 
@@ -313,7 +314,7 @@ def _zeros_like(array):
 def _wrong_gradient(node, x, gx):
     index = next(i for i, other in enumerate(node.inputs) if other is x)
     argument = node.op.arguments[index] if index < len(node.op.arguments) else f"{node.op.variadic}[{index}]"
-    floats = sorted({str(other.dtype) for other in node.inputs if other.dtype.kind == "f"})
+    floats = sorted({str(other.dtype) for other in node.inputs if floating(other.dtype)})
     if gx.shape == x.shape and len(floats) > 1:
         return TypeError(
             f"{node.op.name}: its inputs mix {' and '.join(floats)}, so that {argument} ({x.dtype}) would get a "

@@ -9,6 +9,7 @@ Stands on device.py. Read autograd.py next.
 import numpy as np
 
 from . import device as devices
+from .kernels.rounding import floating
 
 
 class Tensor:
@@ -101,8 +102,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False):
             data = data.astype(np.float32)
     xp = devices.array_module(data)
     data = xp.array(data, dtype=dtype)
-    if data.dtype.kind not in "fiub":
+    if data.dtype.kind not in "iub" and not floating(data.dtype):
         raise TypeError(f"tensor: wants real numbers, got {type(data).__name__} of dtype {data.dtype}")
-    if requires_grad and data.dtype.kind != "f":
+    if requires_grad and not floating(data.dtype):
         raise TypeError(f"tensor: requires_grad wants a floating dtype, got {data.dtype}")
     return Tensor(data if device is None else devices.move(data, device), requires_grad)

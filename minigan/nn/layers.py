@@ -10,10 +10,17 @@ import numpy as np
 
 from .. import kernels, ops
 from ..autograd import as_tensor
+from ..kernels.rounding import real
 from ..kernels.shapes import pair
 from ..ops.norm import batch_norm_fused
+from ..ops.shape import in_dtype
 from .init import buffer, parameter, uniform
 from .module import Module
+
+
+def _beside(x, parameter):
+    """A parameter as x wants it: rounded to bf16, where x is. Parameters themselves stay float32, and so learn."""
+    return in_dtype(parameter, x.dtype) if x.dtype.name == "bfloat16" else parameter
 
 
 class Linear(Module):
@@ -26,8 +33,8 @@ class Linear(Module):
 
     def forward(self, x, *, slope=1.0):
         if self.bias is None:
-            return ops.matmul(as_tensor(x), self.weight)
-        return ops.linear(x, self.weight, self.bias, slope=slope)
+            return ops.matmul(as_tensor(x), _beside(x, self.weight))
+        return ops.linear(x, _beside(x, self.weight), self.bias, slope=slope)
 
     def describe(self):
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}{'' if self.bias is not None else ', bias=False'}"
@@ -40,7 +47,7 @@ class _Conv(Module):
         self.bias = uniform(channels, fan_in, rng) if bias else None
 
     def _shifted(self, y):
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y + _beside(y, self.bias)
 
     def describe(self):
         return f"{self.weight.shape}, stride={self.stride}, padding={self.padding}, bias={self.bias is not None}"
@@ -55,7 +62,7 @@ class Conv2d(_Conv):
         super().__init__(kh * kw * in_channels, shape, out_channels, stride, padding, bias, rng)
 
     def forward(self, x):
-        return self._shifted(ops.conv2d(x, self.weight, stride=self.stride, padding=self.padding))
+        return self._shifted(ops.conv2d(x, _beside(x, self.weight), stride=self.stride, padding=self.padding))
 
 
 class ConvTranspose2d(_Conv):
@@ -70,7 +77,7 @@ class ConvTranspose2d(_Conv):
 
     def forward(self, x):
         y = ops.conv_transpose2d(
-            x, self.weight, stride=self.stride, padding=self.padding, output_padding=self.output_padding
+            x, _beside(x, self.weight), stride=self.stride, padding=self.padding, output_padding=self.output_padding
         )
         return self._shifted(y)
 
@@ -92,7 +99,7 @@ class BatchNorm2d(Module):
         x = as_tensor(x)
         if not self.training:
             scale = self.weight / ops.sqrt(self.running_var + self.eps)
-            y = (x - self.running_mean) * scale + self.bias
+            y = in_dtype((in_dtype(x, real(x.dtype)) - self.running_mean) * scale + self.bias, x.dtype)
             return y if slope == 1.0 else ops.leaky_relu(y, slope=slope)
         moments = kernels.batch_norm_moments(x.data)
         running = self.running_mean.data, self.running_var.data  # changed in place

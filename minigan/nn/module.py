@@ -4,12 +4,15 @@ A tensor that is an attribute of a module is part of its state: with requires_gr
 buffer (a running mean). Modules, and lists of modules, that are attributes are walked in the order they were set, so
 that names read as the code does: "critic.conv.weight", and "0.weight" in a Sequential.
 
-Stands on tensor.py. Read layers.py next.
+Stands on ops/ and tensor.py. Read layers.py next.
 """
 
 import numpy as np
 
 from .. import device as devices
+from .. import kernels
+from ..autograd import as_tensor
+from ..ops.shape import in_dtype
 from ..tensor import Tensor
 
 
@@ -109,6 +112,9 @@ class Sequential(Module):
 
     A batch norm or linear layer followed by a ReLU or leaky ReLU runs as one kernel: the layer is told the slope, the
     activation is skipped. The numbers are the same.
+
+    Under mg.precision("bf16"), on a GPU, all that lies between the layers is bf16: half the traffic. What comes in and
+    out, parameters and their gradients stay float32.
     """
 
     def __init__(self, *layers):
@@ -118,6 +124,11 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def forward(self, x):
+        x = as_tensor(x)
+        dtype = kernels.activations(x.data)
+        return self._run(x) if x.dtype == dtype else in_dtype(self._run(in_dtype(x, dtype)), x.dtype)
+
+    def _run(self, x):
         i = 0
         while i < len(self.layers):
             layer, following = self.layers[i], self.layers[i + 1] if i + 1 < len(self.layers) else None

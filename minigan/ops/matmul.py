@@ -6,7 +6,7 @@ Stands on kernels/ (`kernels.matmul`, the register tile that also serves the con
 from .. import kernels
 from ..autograd import as_tensor, fused, op
 from .elementwise import leaky_relu, leaky_relu_gradient
-from .shape import reshape, swapaxes, unbroadcast
+from .shape import in_dtype, reshape, swapaxes, unbroadcast
 
 
 @op
@@ -36,7 +36,7 @@ def matmul(a, b):
 
 def linear_composite(x, w, b, *, slope):
     """What `linear_fused` computes, in ops that are differentiable to any order."""
-    y = matrix_product(x, w) + b
+    y = matrix_product(x, w) + in_dtype(b, x.dtype)
     return y if slope == 1.0 else leaky_relu(y, slope=slope)
 
 
@@ -59,7 +59,7 @@ linear_fused.backward = _linear_backward
 linear_fused.defvjp(
     x=lambda gy, y, x, w, b, slope: matrix_product(_before_activation(gy, y, slope), swapaxes(w, 0, 1)),
     w=lambda gy, y, x, w, b, slope: matrix_product(swapaxes(x, 0, 1), _before_activation(gy, y, slope)),
-    b=lambda gy, y, x, w, b, slope: unbroadcast(_before_activation(gy, y, slope), b),
+    b=lambda gy, y, x, w, b, slope: unbroadcast(in_dtype(_before_activation(gy, y, slope), b.dtype), b),
 )
 
 

@@ -11,15 +11,18 @@ Stands on kernels/ (`batch_norm`, `batch_norm_backward`). Read kernels/reference
 
 from .. import kernels
 from ..autograd import as_tensor, fused
+from ..kernels.rounding import real
 from .elementwise import leaky_relu, sqrt
 from .reduce import mean
+from .shape import in_dtype
 
 
 def normalise(x, gamma, beta, *, axes, eps):
     """γ (x - μ) / sqrt(σ² + ε) + β with the statistics over `axes`: the definition of every norm here."""
-    centred = x - mean(x, axis=axes, keepdims=True)
+    exact = in_dtype(x, real(x.dtype))
+    centred = exact - mean(exact, axis=axes, keepdims=True)
     variance = mean(centred * centred, axis=axes, keepdims=True)
-    return centred / sqrt(variance + eps) * gamma + beta
+    return in_dtype(centred / sqrt(variance + eps) * gamma + beta, x.dtype)
 
 
 def batch_norm_composite(x, gamma, beta, *, eps, slope, moments=None):

@@ -179,3 +179,8 @@ def copy_to(x, *, device=None, dtype=None):
 
 
 copy_to.defvjp(x=lambda gy, y, x, device, dtype: copy_to(gy, device=x.device, dtype=x.dtype))
+
+
+def in_dtype(x, dtype):
+    """x in a dtype: itself, if that is its own. With bf16, what must be exact beside it is computed in float32."""
+    return x if x.dtype == dtype else copy_to(x, dtype=dtype)
