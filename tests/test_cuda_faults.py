@@ -220,7 +220,7 @@ def matrices(rng):
         a, b = random(rng, m, k), random(rng, k, n)
         for version in ("tf32", "bf16", "tiled", "plain"):
             on_cuda.run("matmul", version, a, b)
-        for tile in on_cuda.OF_MATMUL:
+        for tile in on_cuda.OF_MATMUL if processors == 1 else ():
             on_cuda.run("matmul", f"tf32 {tile}", a, b)
             on_cuda.run("matmul", f"tf32 {tile}", np.asfortranarray(a), b)
             on_cuda.run("matmul", f"tf32 {tile}", a, np.asfortranarray(b))
@@ -231,12 +231,20 @@ def triangle(rng):
     for processors, channels, filters in ((1, 3, 70), (1, 68, 8), (200, 20, 20)):
         backends.emulated.processors = processors
         x, w = random(rng, 1, 8, 6, channels), random(rng, 4, 4, channels, filters)
-        for version in (*(f"tf32 {tile}" for tile in on_cuda.TENSOR), "tiled", "plain"):
+        tiles = on_cuda.TENSOR if processors == 1 else ["tensor"]
+        for version in (*(f"tf32 {tile}" for tile in tiles), "tiled", "plain"):
             g = on_cuda.run("conv2d", version, x, w, **GEOMETRY)
             on_cuda.run("conv_transpose2d", version, g, w, size=(8, 6), **GEOMETRY)
             if channels == 3:
                 on_cuda.run("conv_transpose2d", "gather", g, w, size=(8, 6), **GEOMETRY)
             on_cuda.run("conv2d_weight", version, x, g, kernel_size=(4, 4), **GEOMETRY)
+
+
+def in_half(rng):
+    """Arrays of bf16, whose numbers are copied one by one and in eights."""
+    for channels in (3, 16):
+        x, w = (random(rng, *shape).astype(on_cuda.HALF) for shape in ((1, 8, 6, channels), (4, 4, channels, 16)))
+        on_cuda.run("conv2d", "arrays tensor_64x64", x, w, **GEOMETRY)
 
 
 def norms(rng):
@@ -273,7 +281,7 @@ def every_kernel(careful):
     `python -m minigan.kernels.emulator bounds -m pytest`.
     """
     careful.prepare(["float32"])
-    for launches in (matrices, triangle, norms, layers, steps, numbers):
+    for launches in (matrices, triangle, in_half, norms, layers, steps, numbers):
         launches(np.random.default_rng(1))
     there = {(file, name) for (file, _), module in careful._modules.items() for name in module.kernels}
     assert careful.launched == there, f"nothing here launches {sorted(there - careful.launched)}"

@@ -8,6 +8,7 @@ NVRTC, NVIDIA's compiler as a library, needs no GPU, no driver and no CUDA toolk
 Stands on ../emulator/source.py. Read machine_code.py or device.py next.
 """
 
+import functools
 import re
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ def usage(name, dtype, architecture):
     return _usage(cubin(source(name), name, dtype, architecture)[1])
 
 
+@functools.cache
 def cubin(text, name, dtype, architecture):
     """Compile a text with NVRTC → (machine code, what the assembler says); RuntimeError with the compiler's words."""
     nvrtc, headers = _nvrtc()
