@@ -72,10 +72,11 @@ SIDES = sorted({n for tile in product.TILES.values() for n in (tile.rows, tile.c
 
 @pytest.mark.parametrize("rows", SIDES)
 @pytest.mark.parametrize("along", [True, False])
-def test_the_lanes_that_are_served_together_read_32_banks(rows, along):
-    """tensor_tile.cuh says that its paddings keep them apart: bank = word address modulo 32."""
-    pitch = product.DEPTH + 4 if along else rows + 8
-    if along:  # ldmatrix: eight rows of four
+@pytest.mark.parametrize("size", [4, 2])
+def test_the_lanes_that_are_served_together_read_32_banks(rows, along, size):
+    """tensor_tile.cuh says that its paddings keep them apart: bank = word address modulo 32.  size: bytes of a number."""
+    pitch = (80 // size if along else rows + 8) * size // 4
+    if along or size == 2:  # ldmatrix: eight rows of 16 bytes
         read = [g * pitch + i for g in range(8) for i in range(4)]
     else:  # a quarter of a warp that reads fours, half a warp that reads twos
         run = 2 if rows == 16 else 4

@@ -13,10 +13,12 @@
 
 A matrix product has three versions, of one idea more each: plain, the definition moved over; tiled, with shared memory;
 tensor, with tensor cores, which round the factors of float32 products to 11 bits (TF32, as PyTorch's convolutions do).
-precision("bf16") rounds them to 8, one instruction for twice as many of them; arrays and sums stay float32.
-precision("fp32") keeps all 24 bits. float64, and GPUs older than sm_80, run the tiled version. Of the tensor version's
+precision("fp32") keeps all 24 bits; float64, and GPUs older than sm_80, run the tiled version. Of the tensor version's
 five tiles product.py picks one for a shape, and says how many blocks share a sum; version="tensor_64x64" is that tile.
 Transposed convolutions to images have a fourth version, gather: one dense product, and a sum for each pixel.
+
+Arrays may be bfloat16: half the traffic, and twice the products an instruction. What is computed with them is float32,
+and so is what belongs to a channel: moments, scales, biases.
 
 Compiled for every architecture (python -m minigan.kernels.cuda.compile), its instructions counted
 (python -m minigan.kernels.cuda.machine_code) and run in the emulator; not yet measured on a GPU.

@@ -29,6 +29,7 @@ from ..sizes import SLOPE, TRIANGLE, layers, norms
 from .sizes import LENGTHS, ODD, ODD_NORMS, PRODUCTS, QUICK, WIDE
 
 DOUBLE = Rounding("fp64", np.float64)
+HALF = Rounding("bf16 arrays", rounding.bfloat16(), ROUNDOFF["bf16"])
 VERSIONS = ("plain", *TILES)
 
 
@@ -77,7 +78,7 @@ def _versions(place, kernel, operands, exact, versions):
     for version in versions:
         if version.startswith("tensor") and not tensor_cores:
             continue
-        for r in roundings() if version.startswith("tensor") else (DOUBLE, SINGLE):
+        for r in [*roundings(), HALF] if version.startswith("tensor") else (DOUBLE, SINGLE, HALF):
             if version.startswith("tensor") and r.factors == 0:
                 continue  # tensor cores round
             with _precision(r):
@@ -109,7 +110,7 @@ def every_tile_of_matmul(place, rows, depth, columns):
 
 def _products(place, run, exact, *operands):
     found = []
-    for r in roundings():
+    for r in [*roundings(), HALF]:
         with _precision(r):
             y = place.host(run(*(place.put(a.astype(r.dtype)) for a in operands)))
         found.append((r.name, exact.error(y, r)))
@@ -194,8 +195,8 @@ def _times(shape):
 
 
 def _precision(r):
-    """float64 has no choice."""
-    return rounding.using(None if r is DOUBLE else r.name)
+    """float64 has no choice, and bf16 is what it is."""
+    return rounding.using(r.name if r.name in rounding.KNOWN else None)
 
 
 def main(place):

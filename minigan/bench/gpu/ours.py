@@ -34,7 +34,7 @@ class GpuMinigan(Minigan):
         return lambda: self.place.copy(y, x)
 
     def matmul(self, n):
-        a, b = self._arrays(_normal, ((n, n), (n, n)))
+        a, b = (array.astype(kernels.activations(array)) for array in self._arrays(_normal, ((n, n), (n, n))))
         return lambda: kernels.matmul(a, b)
 
     def adam(self):
