@@ -50,10 +50,10 @@ def _backend(kernel, *arrays, reals=()):
         if type(array) is not type(first) and gpu.is_cupy(array) != gpu.is_cupy(first):
             raise TypeError(f"{kernel}: arrays on one device, please; move with cupy.asarray(x) or cupy.asnumpy(x)")
     if gpu.is_cupy(first):
-        if first.dtype not in _FAST and str(first.dtype) != "bfloat16":
+        if first.dtype not in _FAST and not rounding.is_bfloat16(first.dtype):
             raise TypeError(f"{kernel}: CUDA kernels take float32, float64 and bfloat16, got {first.dtype}")
         return _named("cuda")
-    if str(first.dtype) == "bfloat16":
+    if rounding.is_bfloat16(first.dtype):
         if _choice != "emulator":
             raise TypeError(f"{kernel}: bfloat16 is for CUDA kernels, on a GPU or under MINIGAN_KERNELS=emulator")
         return _named("cuda")

@@ -37,22 +37,27 @@ def precision(name=None):
 
 @functools.cache
 def bfloat16():
-    """The dtype, which NumPy and CuPy take from ml_dtypes; ImportError that says how to get that."""
+    """The dtype, which NumPy and CuPy take from ml_dtypes; RuntimeError that says how to get that."""
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        raise ImportError("bf16: arrays of it need ml_dtypes: pip install ml_dtypes") from None
+        raise RuntimeError("bf16: arrays of it need ml_dtypes: pip install ml_dtypes") from None
     return np.dtype(bfloat16)
+
+
+def is_bfloat16(dtype):
+    """Whether a dtype is bfloat16, which is none of NumPy's own kinds."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
 def real(dtype):
     """The dtype that numbers of a dtype are computed in: float32 for bfloat16, else the same."""
-    return np.dtype(np.float32) if str(dtype) == "bfloat16" else np.dtype(dtype)
+    return np.dtype(np.float32) if is_bfloat16(dtype) else dtype
 
 
 def floating(dtype):
-    """Whether numbers of a dtype have fractions: NumPy calls bfloat16 none of its own kinds."""
-    return dtype.kind == "f" or dtype.name == "bfloat16"
+    """Whether numbers of a dtype have fractions."""
+    return dtype.kind == "f" or is_bfloat16(dtype)
 
 
 @contextlib.contextmanager

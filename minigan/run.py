@@ -40,8 +40,9 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint, plot
+from .kernels.rounding import KNOWN, precision
 
-MAY_CHANGE = {"steps", "out", "resume", "device"}      # between a run and its continuation
+MAY_CHANGE = {"steps", "out", "resume", "device", "precision"}      # between a run and its continuation
 
 
 def arguments(doc, *, steps, out, **more):
@@ -62,6 +63,8 @@ def arguments(doc, *, steps, out, **more):
     add("--resume", action="store_true", help="go on from the checkpoint in the folder")
     add("--device", choices=["auto", "cpu", "cuda"], default=more.pop("device", "auto"),
         help="where arrays live; auto takes a GPU if there is one")
+    add("--precision", choices=KNOWN, default=precision(),
+        help="of products on a GPU; bf16: also of what lies between layers")
     add("--smoke", action="store_true", help="a few seconds, to see that everything runs")
     for name, default in more.items():
         option, text = "--" + name.replace("_", "-"), name.replace("_", " ")
@@ -87,7 +90,7 @@ class Run:
 
     out     the folder, made if need be; one that holds a checkpoint is only entered with resume=True
     args    the run's arguments, a Namespace or a dict; a resumed run must have those it was started with,
-            but for steps, out, resume and device
+            but for steps, out, resume, device and precision
     Raises OSError where nothing can be written, FileExistsError, FileNotFoundError or ValueError when the
     folder and `resume` do not go together.
     """
@@ -340,6 +343,7 @@ def main(train, parser):
     args = parser.parse_args()
     if args.smoke:
         args.steps = min(args.steps, 20)
+    precision(args.precision)
     try:
         with np.errstate(all="ignore"):          # log and save say what is not finite, and when
             passed = train(args)

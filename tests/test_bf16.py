@@ -144,5 +144,5 @@ def test_on_the_cpu_a_precision_changes_nothing():
 
 def test_without_ml_dtypes_it_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(ImportError, match=r"^bf16: arrays of it need ml_dtypes: pip install ml_dtypes$"):
+    with pytest.raises(RuntimeError, match=r"^bf16: arrays of it need ml_dtypes: pip install ml_dtypes$"):
         rounding.bfloat16.__wrapped__()

@@ -74,7 +74,7 @@ SIDES = sorted({n for tile in product.TILES.values() for n in (tile.rows, tile.c
 @pytest.mark.parametrize("along", [True, False])
 @pytest.mark.parametrize("size", [4, 2])
 def test_the_lanes_that_are_served_together_read_32_banks(rows, along, size):
-    """tensor_tile.cuh says that its paddings keep them apart: bank = word address modulo 32.  size: bytes of a number."""
+    """tensor_tile.cuh says that its paddings keep them apart: bank = word address modulo 32.  size: of a number."""
     pitch = (80 // size if along else rows + 8) * size // 4
     if along or size == 2:  # ldmatrix: eight rows of 16 bytes
         read = [g * pitch + i for g in range(8) for i in range(4)]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from minigan import checkpoint
-from minigan.run import Run, arguments, read_metrics
+from minigan.kernels import rounding
+from minigan.run import Run, arguments, main, read_metrics
 
 
 class Walk:
@@ -56,9 +57,17 @@ def test_arguments_have_defaults_and_an_examples_own():
     parser.add_argument("--modes", type=int, default=8, help="how many")
     args = parser.parse_args(["--batch-size", "32", "--saturating", "--resume"])
     assert vars(args) == {"steps": 20, "seed": 7, "out": "runs/ring", "resume": True, "device": "auto", "smoke": False,
-                          "lr": 2e-4, "batch_size": 32, "saturating": True, "modes": 8}
+                          "precision": "tf32", "lr": 2e-4, "batch_size": 32, "saturating": True, "modes": 8}
     text = parser.format_help()
     assert text.count("A ring.") == 1 and "default: 20" in text and "default: 0.0002" in text
+
+
+def test_the_precision_asked_for_holds_while_it_trains(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["ring.py", "--precision", "bf16"])
+    with rounding.using(None), pytest.raises(SystemExit):
+        main(lambda args: seen.append(rounding.precision()), arguments("A ring.", steps=1, out=""))
+    assert seen == ["bf16"]
 
 
 # ---- the folder ---------------------------------------------------------------------------------------------

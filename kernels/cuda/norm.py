@@ -56,8 +56,8 @@ def batch_norm_backward(gy, x, gamma, beta, *, eps, slope, moments, needs_x=True
 
 def batch_norm_running(moments, mean, var, *, momentum, count):
     """mean ← (1-m)·mean + m·μ,  var ← (1-m)·var + m·σ²·M/(M-1): one launch"""
-    backend, real = backend_of(moments, mean, var), mean.dtype.type
-    numbers = real(1 - momentum), real(momentum), real(count / (count - 1))
+    backend, number = backend_of(moments, mean, var), mean.dtype.type
+    numbers = number(1 - momentum), number(momentum), number(count / (count - 1))
     args = [moments, mean, var, *int32("batch_norm_running", mean.size), *numbers]
     backend.run("batch_norm", "batch_norm_running", (blocks(mean.size, 256),), (256,), args, mean.dtype)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..rounding import bfloat16, precision, real
+from ..rounding import bfloat16, is_bfloat16, precision, real
 from .backends import add_parts, blocks, int32
 
 VERSIONS = ("plain", "tiled", "tensor")
@@ -68,7 +68,8 @@ def choose(backend, dtype, version=None):
     ../rounding.py says whether float32 may be rounded.
     """
     if version is None:
-        rounded = (np.dtype(dtype) == np.float32 and precision() != "fp32") or str(dtype) == "bfloat16"
+        dtype = np.dtype(dtype)
+        rounded = (dtype == np.float32 and precision() != "fp32") or is_bfloat16(dtype)
         return "tensor" if rounded and backend.tensor_cores else "tiled"
     if version not in (*VERSIONS, *TILES):
         raise ValueError(f"version: got {version!r}; know {', '.join(dict.fromkeys((*VERSIONS, *TILES)))}")
@@ -105,7 +106,7 @@ def multiply(backend, file, name, arrays, numbers, y, product, version):
 
 def _halved(product, dtype):
     """To the plan a product of bf16 is one of half the depth: a step takes as long, and does twice as much of it."""
-    return product._replace(depth=blocks(product.depth, 2)) if str(dtype) == "bfloat16" else product
+    return product._replace(depth=blocks(product.depth, 2)) if is_bfloat16(dtype) else product
 
 
 @functools.lru_cache(maxsize=1024)

@@ -53,5 +53,5 @@ class Bilinear:
 
 def ratio(found, exact, terms, scale, rounding=SINGLE):
     """The largest of |found - exact| / (4 (√2 u + ε √terms) · scale): ε of the dtype, u of the factors."""
-    share = np.sqrt(2) * rounding.factors + np.finfo(real(rounding.dtype)).eps * np.sqrt(terms)
+    share = np.sqrt(2) * rounding.factors + np.finfo(real(np.dtype(rounding.dtype))).eps * np.sqrt(terms)
     return np.max(abs(found - exact) / (4 * share * scale + np.finfo(np.float64).tiny))

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import kernels, ops
 from ..autograd import as_tensor
-from ..kernels.rounding import real
+from ..kernels.rounding import is_bfloat16, real
 from ..kernels.shapes import pair
 from ..ops.norm import batch_norm_fused
 from ..ops.shape import in_dtype
@@ -20,7 +20,7 @@ from .module import Module
 
 def _beside(x, parameter):
     """A parameter as x wants it: rounded to bf16, where x is. Parameters themselves stay float32, and so learn."""
-    return in_dtype(parameter, x.dtype) if x.dtype.name == "bfloat16" else parameter
+    return in_dtype(parameter, x.dtype) if is_bfloat16(x.dtype) else parameter
 
 
 class Linear(Module):

@@ -11,6 +11,7 @@ import numpy as np
 from .. import device as devices
 from ..autograd import as_tensor, op
 from ..device import array_module
+from ..kernels.rounding import real
 
 
 @op
@@ -49,7 +50,7 @@ def sum_to(x, *, shape):
     """x summed over the axes along which `shape` would be broadcast: the transpose of broadcast_to."""
     new = x.ndim - len(shape)
     axes = tuple(range(new)) + tuple(new + i for i, n in enumerate(shape) if n == 1 and x.shape[new + i] != 1)
-    return x.sum(axes, keepdims=True).reshape(shape)
+    return x.sum(axes, keepdims=True, dtype=real(x.dtype)).astype(x.dtype, copy=False).reshape(shape)
 
 
 broadcast_to.defvjp(x=lambda gy, y, x, shape: sum_to(gy, shape=x.shape))
