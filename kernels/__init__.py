@@ -64,8 +64,13 @@ def _backend(kernel, *arrays, reals=()):
 
 def activations(array):
     """The dtype in which what a network makes of an array shall lie: bfloat16 for float32 under precision("bf16")."""
-    on_cuda = gpu.is_cupy(array) or _choice == "emulator"
-    return rounding.bfloat16() if on_cuda and array.dtype == _FAST[0] and precision() == "bf16" else array.dtype
+    halves = array.dtype == _FAST[0] and on_cuda(array) and precision() == "bf16"
+    return rounding.bfloat16() if halves else array.dtype
+
+
+def on_cuda(array):
+    """Whether CUDA kernels work on an array: on a GPU, or in the emulator."""
+    return gpu.is_cupy(array) or _choice == "emulator"
 
 
 @functools.cache

@@ -37,7 +37,7 @@ typedef float real, number;
 
 // Neighbours that one instruction loads or stores: 16 bytes at most, from an address that they divide.
 template <int COUNT, class T = number> struct alignas(COUNT * sizeof(T)) Run { T at[COUNT]; };
-constexpr int WIDE = 16 / sizeof(real);     // as many of them as fill a thread's hands
+constexpr int WIDE = 16 / sizeof(real);     // as many as a thread computes with at once
 constexpr int CHUNK = 16 / sizeof(number);  // as many as one copy brings
 
 // A kernel of so many threads a block, of which 512 shall fit on a multiprocessor: 128 registers for each.
@@ -141,7 +141,7 @@ struct Out {
         return {exact ? (void*)((real*)memory + offset) : (void*)((number*)memory + offset), exact};
     }
     template <int COUNT> __device__ void put(size_t offset, const Run<COUNT, real>& run) const {
-        if (exact) *(Run<COUNT, real>*)((real*)memory + offset) = run;
+        if (exact || sizeof(number) == sizeof(real)) *(Run<COUNT, real>*)((real*)memory + offset) = run;
         else save((number*)memory + offset, run);
     }
 };

@@ -10,6 +10,7 @@ import numpy as np
 import minigan as mg
 from minigan import kernels
 from minigan.kernels import reference
+from minigan.kernels.rounding import real
 
 from . import ours
 from .bounds import SINGLE, Bilinear, ratio
@@ -60,28 +61,35 @@ def definition(kernel, layer):
 
 
 def batch_norm(library, norm, rounding=SINGLE):
-    place, (x, gamma, beta, _) = library.place, ours.normal(norm)
+    place, (x, gamma, beta, _) = library.place, _as_it_lies(ours.normal(norm), rounding)
     wide = _double((x, gamma, beta))
     exact = reference.batch_norm(*wide, eps=EPS, slope=SLOPE, moments=reference.batch_norm_moments(wide[0]))
-    arrays = [place.put(a.astype(rounding.dtype)) for a in (x, gamma, beta)]
+    arrays = [place.put(a) for a in (x, gamma, beta)]
     found = place.host(kernels.batch_norm(*arrays, eps=EPS, slope=SLOPE))
     return [("batch_norm", ratio(found, exact, x.size // norm.c, 1 + abs(exact), rounding))]
 
 
 def batch_norm_backward(library, norm, rounding=SINGLE):
     """The incoming gradient is made zero where the activation's kink is closer than rounding can tell."""
-    place, (x, gamma, beta, gy) = library.place, ours.normal(norm)
+    place, (x, gamma, beta, gy) = library.place, _as_it_lies(ours.normal(norm), rounding)
     wide = _double((x, gamma, beta))
     moments = reference.batch_norm_moments(wide[0])
-    gy *= abs(reference.batch_norm(*wide, eps=EPS, slope=1.0, moments=moments)) > 1e-3
+    gy[abs(reference.batch_norm(*wide, eps=EPS, slope=1.0, moments=moments)) <= 1e-3] = 0
     options = {"eps": EPS, "slope": SLOPE}
     exact = reference.batch_norm_backward(gy.astype(np.float64), *wide, moments=moments, **options)
-    arrays = [place.put(a.astype(rounding.dtype)) for a in (gy, x, gamma, beta)]
+    arrays = [place.put(a) for a in (gy, x, gamma, beta)]
     found = kernels.batch_norm_backward(*arrays, moments=kernels.batch_norm_moments(arrays[1]), **options)
     terms = x.size // norm.c
     scales = (abs(exact[0]).max(), np.sqrt(terms), np.sqrt(terms))
     return [(f"batch_norm_backward {part}", ratio(place.host(f), e, terms, scale, rounding))
             for part, f, e, scale in zip(("gx", "gγ", "gβ"), found, exact, scales)]  # fmt: skip
+
+
+def _as_it_lies(arrays, rounding):
+    """x, γ, β, gy in the dtypes that a kernel takes: what belongs to a channel is never bf16."""
+    x, gamma, beta, gy = arrays
+    dtype = np.dtype(rounding.dtype)
+    return x.astype(dtype), gamma.astype(real(dtype)), beta.astype(real(dtype)), gy.astype(dtype)
 
 
 def dcgan_step(library, size, channels):

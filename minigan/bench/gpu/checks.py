@@ -38,6 +38,11 @@ def roundings():
     return [DOUBLE, *(Rounding(n, np.float32, ROUNDOFF[n] if n != "fp32" else 0.0) for n in rounding.KNOWN)]
 
 
+def halves(place):
+    """Arrays of bf16, where CUDA kernels run."""
+    return [HALF] if kernels.on_cuda(place.put(np.zeros(1))) else []
+
+
 def every_check(sizes, place):
     """{name: function that gives pairs (what, error in units of its bound)}"""
     found = {}
@@ -78,7 +83,7 @@ def _versions(place, kernel, operands, exact, versions):
     for version in versions:
         if version.startswith("tensor") and not tensor_cores:
             continue
-        for r in [*roundings(), HALF] if version.startswith("tensor") else (DOUBLE, SINGLE, HALF):
+        for r in (*(roundings() if version.startswith("tensor") else (DOUBLE, SINGLE)), *halves(place)):
             if version.startswith("tensor") and r.factors == 0:
                 continue  # tensor cores round
             with _precision(r):
@@ -110,7 +115,7 @@ def every_tile_of_matmul(place, rows, depth, columns):
 
 def _products(place, run, exact, *operands):
     found = []
-    for r in [*roundings(), HALF]:
+    for r in [*roundings(), *halves(place)]:
         with _precision(r):
             y = place.host(run(*(place.put(a.astype(r.dtype)) for a in operands)))
         found.append((r.name, exact.error(y, r)))
@@ -128,9 +133,10 @@ def linear(place, rows, depth, columns):
     options = {"slope": SLOPE, "needs": (True, True)}
     exact = reference.linear_backward(gy.astype(np.float64), y, *wide[:2], **options)
     found = []
-    for r in roundings():
+    for r in [*roundings(), *halves(place)]:
         with _precision(r):
-            x_, w_, b_, gy_, y_ = (place.put(a.astype(r.dtype)) for a in (x, w, b, gy, y))
+            x_, w_, gy_, y_ = (place.put(a.astype(r.dtype)) for a in (x, w, gy, y))
+            b_ = place.put(b.astype(rounding.real(np.dtype(r.dtype))))
             forward = place.host(kernels.linear(x_, w_, b_, slope=SLOPE))
             backward = kernels.linear_backward(gy_, y_, x_, w_, **options)
         found.append((r.name, ratio(forward, y, depth, size, r)))
@@ -141,7 +147,7 @@ def linear(place, rows, depth, columns):
 
 def batch_norm(place, norm):
     library, found = SimpleNamespace(place=place), []
-    for r in (DOUBLE, SINGLE):
+    for r in (DOUBLE, SINGLE, *halves(place)):
         x = ours.normal(norm)[0].astype(r.dtype)
         rows = x.reshape(-1, norm.c).astype(np.float64)
         exact = reference.batch_norm_moments(rows)
@@ -159,7 +165,7 @@ def _running(place, moments, count, r):
     """One step of the running moments, from 0 and 1."""
     exact, options = place.host(moments).astype(np.float64), {"momentum": 0.1, "count": count}
     start = np.stack([np.zeros(exact.shape[1]), np.ones(exact.shape[1])])
-    fast = [place.put(a.astype(r.dtype)) for a in start]
+    fast = [place.put(a.astype(rounding.real(np.dtype(r.dtype)))) for a in start]
     kernels.batch_norm_running(moments, *fast, **options)
     reference.batch_norm_running(exact, *start, **options)
     return "running", max(ratio(place.host(f), e, 1, abs(e) + 1, r) for f, e in zip(fast, start))
@@ -173,10 +179,11 @@ def elementwise(place, length):
         "leaky_relu_backward": lambda of, a, b: of.leaky_relu_backward(a, b, slope=SLOPE),
     }
     found = []
-    for r in (DOUBLE, SINGLE):
+    for r in (DOUBLE, SINGLE, *halves(place)):
+        lie = [x.astype(r.dtype) for x in (a, b)]
         for name, call in calls.items():
-            exact = call(reference, a.astype(np.float64), b.astype(np.float64))
-            fast = place.host(call(kernels, *(place.put(x.astype(r.dtype)) for x in (a, b))))
+            exact = call(reference, *(x.astype(np.float64) for x in lie))
+            fast = place.host(call(kernels, *map(place.put, lie)))
             found.append((f"{r.name} {name}", ratio(fast, exact, 1, np.abs(exact), r)))
     return found
 
