@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from minigan.kernels import rounding
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TINY = {
     "01_gan_ring": "", "02_dcgan": "--batch 2 --width 2 --judged 20", "05_games": "--game wgan-gp --steps 2",
@@ -31,11 +33,14 @@ def test_every_example_is_here():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", TINY)
-def test_an_example_runs_on_the_device(name, cuda, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "name, precision", [*((name, "tf32") for name in TINY), ("01_gan_ring", "bf16"), ("15_infogan", "bf16")]
+)
+def test_an_example_runs_on_the_device(name, precision, cuda, monkeypatch, tmp_path):
     if name in SLOW_IN_THE_EMULATOR and "stand-in" in cuda.__version__:
         pytest.skip("takes more than 10 s in the emulator")
-    options = f"--smoke --steps 1 --device cuda --out {tmp_path / 'run'} {TINY[name]}"
+    options = f"--smoke --steps 1 --device cuda --precision {precision} --out {tmp_path / 'run'} {TINY[name]}"
+    monkeypatch.setattr(rounding, "_chosen", None)  # and back again
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *options.split()])
     monkeypatch.setenv("MINIGAN_TRACEBACK", "1")
     with pytest.raises(SystemExit) as ended:
