@@ -4,6 +4,7 @@ NVRTC does this without a GPU, a driver or a CUDA toolkit. Registers and spills 
 """
 
 import itertools
+import statistics
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -93,6 +94,18 @@ def test_large_tiles_issue_little_beside_the_tensor_cores(file, dtype, most, arc
         assert loop.counts["copy"] and loop.counts["read"]
         if kernel.endswith(("256x128", "128x128")):
             assert loop.per_tensor <= most, (kernel, loop.counts)
+
+
+@pytest.mark.parametrize("tile", [name for name in product.TILES if name != "tiled"])
+def test_the_plan_counts_the_clocks_that_the_machine_code_takes(tile):
+    """Within a quarter, in the median of all products: a warp's instructions, four of them a clock."""
+    found = [
+        len(loop.instructions) * product.TILES[tile].threads / 32 / 4
+        for file in ON_TENSOR_CORES
+        for kernel, loop in machine_code.loops(file, "float32", 90).items()
+        if kernel.endswith(tile)
+    ]
+    assert product.TILES[tile].clocks == pytest.approx(statistics.median(found), rel=0.25)
 
 
 def test_machine_code_is_read_loop_by_loop():
