@@ -39,12 +39,12 @@ def _backend(kernel, *arrays, reals=()):
     reals  of the dtype that the others are computed in: float32, where these are bfloat16
     """
     first = arrays[0]
-    for array in (*arrays, *reals):
-        wanted = first.dtype if any(array is x for x in arrays) else rounding.real(first.dtype)
+    wanted = [first.dtype] * len(arrays) + [rounding.real(first.dtype)] * len(reals)
+    for array, dtype in zip((*arrays, *reals), wanted):
         if not isinstance(array, np.ndarray) and not gpu.is_cupy(array):
             what = f"{type(array).__module__}.{type(array).__name__}"
             raise TypeError(f"{kernel}: wants NumPy or CuPy arrays, got {what}")
-        if array.dtype != wanted:
+        if array.dtype != dtype:
             got = ", ".join(str(a.dtype) for a in (*arrays, *reals))
             raise TypeError(f"{kernel}: arrays of one dtype, please, got {got}")
         if type(array) is not type(first) and gpu.is_cupy(array) != gpu.is_cupy(first):
